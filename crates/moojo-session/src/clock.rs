@@ -1,0 +1,86 @@
+//! Time: the wall clock that tokens end by, and a steady clock that nobody can turn back.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+#[cfg(feature = "test-util")]
+mod manual;
+#[cfg(feature = "test-util")]
+pub use manual::ManualClock;
+
+/// A future that ends when a time has passed; what [`Clock::sleep`] gives.
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where a [`SessionManager`](crate::SessionManager) and its stores take the time from.
+///
+/// A session has ended as soon as either clock says so: the wall clock may be set back, and the
+/// steady one knows nothing of the time before the process started.
+///
+/// [`SystemClock`] is the default. `ManualClock` (feature `test-util`) is moved by tests.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The wall clock.
+    fn now(&self) -> DateTime<Utc>;
+
+    /// The time since some fixed moment. It never goes back, and it goes on while the machine is
+    /// suspended where the platform can tell.
+    fn monotonic(&self) -> Duration;
+
+    /// The wall clock in nanoseconds since the Unix epoch; what is read for every request. A time
+    /// that does not fit (after the year 2262) is `i64::MAX`, by which every session has ended.
+    fn unix_nanos(&self) -> i64 {
+        self.now().timestamp_nanos_opt().unwrap_or(i64::MAX)
+    }
+
+    /// A future that ends when `duration` has passed. Dropping it cancels it.
+    ///
+    /// # Panics
+    /// The default panics outside of a tokio runtime with its timer enabled.
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// The clocks of the operating system.
+///
+/// On Linux and Android the steady clock is `CLOCK_BOOTTIME`, which counts the time in suspend.
+/// Elsewhere it is [`std::time::Instant`], which on some platforms stands still meanwhile.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        boot_time()
+    }
+
+    fn unix_nanos(&self) -> i64 {
+        match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+            Err(_) => i64::MIN,
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn boot_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or_default(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn boot_time() -> Duration {
+    use std::sync::LazyLock;
+    use std::time::Instant;
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed()
+}
