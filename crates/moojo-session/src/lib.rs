@@ -1,6 +1,29 @@
 //! Sessions of many users for tower stacks.
+mod broadcast;
 mod clock;
+mod error;
+mod manager;
+mod origin;
+mod reauth;
+mod secret;
+mod session;
+mod store;
+mod user;
+
+pub use async_trait::async_trait;
 
 #[cfg(feature = "test-util")]
 pub use clock::ManualClock;
 pub use clock::{Clock, Sleep, SystemClock};
+pub use error::{Error, Limit};
+pub use manager::{Event, EventStream, SessionManager, SessionManagerBuilder, UserHandle};
+pub use origin::{InvalidOrigin, Origin};
+pub use reauth::{ReauthReason, ReauthRequired};
+pub use secret::{AccessToken, ApiKey, InvalidSecret};
+#[cfg(feature = "serde")]
+pub use store::ExposedSession;
+pub use session::{InvalidSession, InvalidSessionId, Session, SessionBuilder, SessionId};
+pub use store::{
+    Change, ChangeStream, MemoryStore, MemoryStoreBuilder, SessionStore, StoreError, StoreErrorKind,
+};
+pub use user::{InvalidUserId, UserId};

@@ -1,0 +1,283 @@
+//! This process's view of the store: the sessions it is busy with, and all that is decided about
+//! them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+
+use crate::clock::Clock;
+use crate::error::{Error, Limit};
+use crate::reauth::ReauthRequired;
+use crate::session::{Session, SessionId};
+use crate::store::{SessionStore, StoreError};
+use crate::user::UserId;
+
+mod builder;
+mod change;
+mod events;
+mod feed;
+mod handle;
+mod load;
+mod slot;
+mod table;
+mod wait;
+
+pub use builder::SessionManagerBuilder;
+pub use events::{Event, EventStream};
+pub use handle::UserHandle;
+
+use feed::Feed;
+use slot::{Now, Slot};
+use table::Table;
+
+/// The sessions of all users of one process, in front of a [`SessionStore`].
+///
+/// The store is the truth. The manager remembers what it last saw of each user that the process is
+/// busy with, so that a request for a user who is logged in touches neither the store nor a lock;
+/// it loads once however many ask at the same time, and judges by its [`Clock`] whether a session
+/// has ended. Clones are the same manager.
+///
+/// All methods take the runtime that they are called on: they panic outside of a tokio runtime
+/// with its timer enabled when they have to ask the store. Every future may be dropped at any
+/// time: a load goes on for those who share it, and a change that was cut short is looked up again.
+///
+/// ```
+/// use chrono::{TimeDelta, Utc};
+/// use moojo_session::{AccessToken, MemoryStore, Session, SessionManager, UserId};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let sessions = SessionManager::new(MemoryStore::new());
+/// let alice = UserId::new("alice")?;
+///
+/// let login = Session::builder(alice.clone(), AccessToken::new("6c0350a00925")?)
+///     .expires_at(Utc::now() + TimeDelta::hours(2))
+///     .build()?;
+/// sessions.insert(login).await?;
+/// assert_eq!(sessions.get(&alice).await?.user(), &alice);
+///
+/// sessions.revoke(&alice).await?;
+/// assert!(sessions.get(&alice).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SessionManager(Arc<Inner>);
+
+struct Inner {
+    id: ManagerId,
+    store: Arc<dyn SessionStore>,
+    clock: Arc<dyn Clock>,
+    margin_nanos: u64,
+    store_timeout: Duration,
+    table: Table,
+    /// Goes up whenever changes of the store may have been missed.
+    epoch: AtomicU32,
+    feed: Feed,
+    events: broadcast::Sender<Event>,
+    waiting: AtomicUsize,
+    max_waiters: usize,
+    max_waiters_per_user: usize,
+}
+
+/// Tells managers of one process apart: a handle works with the manager that it is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ManagerId(usize);
+
+impl SessionManager {
+    /// A manager with the default settings.
+    pub fn new(store: impl SessionStore) -> Self {
+        Self::builder(store).build()
+    }
+
+    /// A manager with settings.
+    pub fn builder<S: SessionStore>(store: S) -> SessionManagerBuilder {
+        SessionManagerBuilder::new(store)
+    }
+
+    /// The user's live session: the one in memory, or else the one in the store. However many call
+    /// this at once, the store is asked once.
+    ///
+    /// # Errors
+    /// [`Error::ReauthRequired`] if there is none, [`Error::Store`] if the store fails or does not
+    /// answer in time, [`Error::Overloaded`] if the limit of users is reached.
+    pub async fn get(&self, user: &UserId) -> Result<Session, Error> {
+        if let Some(session) = self.peek(user) {
+            return Ok(session);
+        }
+        let slot = self.pin(user)?;
+        self.0.get(&slot).await
+    }
+
+    /// Takes a session in: saves it in the store, in place of whatever the user had, and wakes who
+    /// waits for it.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExpired`] if its end has passed; nothing is changed then. [`Error::Store`]
+    /// if the store fails or does not answer in time: the session may have been saved or not.
+    pub async fn insert(&self, session: Session) -> Result<(), Error> {
+        self.0.insert(session).await
+    }
+
+    /// Removes the user's session, whichever it is. Says whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the store fails or does not answer in time. This process then asks the
+    /// store before it uses the session again.
+    pub async fn revoke(&self, user: &UserId) -> Result<bool, Error> {
+        self.0.revoke(user).await
+    }
+
+    /// Removes this very session, because the server refused it. A newer one stays (rule 5). Says
+    /// whether it was still the user's session.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the store fails or does not answer in time.
+    pub async fn reject(&self, session: &Session) -> Result<bool, Error> {
+        self.0.reject(session).await
+    }
+
+    /// The user's live session, or the next one to arrive within `timeout`, counted by the
+    /// manager's clock and by tokio's timer, whichever is faster.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and [`Error::Overloaded`] if too many wait already. When the time is
+    /// over, the store is looked at a last time; then it is [`Error::ReauthRequired`], whose
+    /// [`waited`](ReauthRequired::waited) is set.
+    pub async fn wait(&self, user: &UserId, timeout: Duration) -> Result<Session, Error> {
+        let slot = self.pin(user)?;
+        self.0.wait(&slot, timeout).await
+    }
+
+    /// A shared pointer to what this manager knows of the user: for who makes many calls for one
+    /// user. It skips the lookup and always sees the latest session. It counts against
+    /// [`max_users`](SessionManagerBuilder::max_users) as long as it is held, and is given out even
+    /// when that limit is reached.
+    pub fn handle(&self, user: &UserId) -> UserHandle {
+        let now = self.0.now();
+        UserHandle::new(self.0.table.pin_always(user, now.seconds()), self.0.id)
+    }
+
+    /// What happens to sessions in this process, from now on.
+    pub fn events(&self) -> EventStream {
+        EventStream::new(&self.0.events)
+    }
+
+    /// The clock that the manager judges by.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.0.clock)
+    }
+
+    /// The number of users whom the process is busy with.
+    pub fn users(&self) -> usize {
+        self.0.table.len()
+    }
+
+    /// The session in memory, if there is a live one. Neither a lock of the slot nor an `await`.
+    pub(crate) fn peek(&self, user: &UserId) -> Option<Session> {
+        let now = self.0.now();
+        let epoch = self.0.epoch();
+        let live = |slot: &Arc<Slot>| {
+            slot.touch(now);
+            slot.live(now, epoch)
+        };
+        self.0.table.read(user, live)?
+    }
+
+    /// As [`peek`](Self::peek), by a handle; one of another manager is only a user's name here.
+    pub(crate) fn peek_handle(&self, handle: &UserHandle) -> Option<Session> {
+        if handle.manager() != self.0.id {
+            return self.peek(handle.user());
+        }
+        let now = self.0.now();
+        handle.slot().touch(now);
+        handle.slot().live(now, self.0.epoch())
+    }
+
+    /// As [`reject`](Self::reject), for an answer that may have a trace id. Gives the newer session
+    /// if there is one.
+    pub(crate) async fn replace(
+        &self,
+        refused: &Session,
+        trace_id: Option<&str>,
+    ) -> Result<Session, Error> {
+        self.reject(refused).await?;
+        match self.get(refused.user()).await {
+            Err(Error::ReauthRequired(signal)) => Err(signal.with_trace_id(trace_id).into()),
+            other => other,
+        }
+    }
+
+    fn pin(&self, user: &UserId) -> Result<Arc<Slot>, Error> {
+        let table = &self.0.table;
+        table
+            .pin(user, self.0.now().seconds())
+            .map_err(|table::Full| Error::Overloaded { limit: Limit::Users(table.max()) })
+    }
+}
+
+impl Inner {
+    fn now(&self) -> Now {
+        let steady = u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX);
+        let margin = i64::try_from(self.margin_nanos).unwrap_or(i64::MAX);
+        Now {
+            wall: self.clock.unix_nanos().saturating_add(margin),
+            steady: steady.saturating_add(self.margin_nanos),
+        }
+    }
+
+    fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// When a session that was received now ends by the steady clock.
+    fn steady_end(&self, session: &Session, now: Now) -> u64 {
+        let left = i128::from(session.expires_nanos()) - i128::from(now.wall);
+        let end = i128::from(now.steady) + left;
+        u64::try_from(end.max(0)).unwrap_or(u64::MAX)
+    }
+
+    /// Runs one call of the store within the time limit.
+    async fn limited<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.store_timeout, call).await {
+            Ok(answer) => answer,
+            Err(elapsed) => Err(StoreError::timed_out(elapsed)),
+        }
+    }
+
+    fn emit(&self, event: Event) {
+        tracing::debug!(?event, "session event");
+        // An error says that nobody listens.
+        let _ = self.events.send(event);
+    }
+
+    fn expired(&self, user: &UserId, id: SessionId) {
+        self.emit(Event::Expired { user: user.clone(), id });
+    }
+
+    /// Raises the signal for the user of `slot`.
+    fn reauth_required(&self, slot: &Slot) -> ReauthRequired {
+        let (reason, first) = slot.lock().signal();
+        let signal = ReauthRequired::new(slot.user().clone(), reason, self.clock.now());
+        if first {
+            self.emit(Event::ReauthRequired(signal.clone()));
+        }
+        signal
+    }
+}
+
+impl fmt::Debug for SessionManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionManager")
+            .field("store", &self.0.store)
+            .field("clock", &self.0.clock)
+            .field("users", &self.users())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,125 @@
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+
+use super::feed::Feed;
+use super::table::Table;
+use super::{Inner, ManagerId, SessionManager};
+use crate::clock::{Clock, SystemClock};
+use crate::store::{MemoryStore, SessionStore};
+
+/// Settings of a [`SessionManager`]; from [`SessionManager::builder`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct SessionManagerBuilder {
+    store: Arc<dyn SessionStore>,
+    /// The store again, if it is one that takes its time from the manager.
+    memory: Option<MemoryStore>,
+    clock: Arc<dyn Clock>,
+    expiry_margin: Duration,
+    store_timeout: Duration,
+    max_users: usize,
+    idle_after: Duration,
+    max_waiters: usize,
+    max_waiters_per_user: usize,
+    event_buffer: usize,
+}
+
+impl SessionManagerBuilder {
+    pub(super) fn new<S: SessionStore>(store: S) -> Self {
+        let memory = (&store as &dyn Any).downcast_ref::<MemoryStore>().cloned();
+        Self {
+            store: Arc::new(store),
+            memory,
+            clock: Arc::new(SystemClock),
+            expiry_margin: Duration::from_secs(30),
+            store_timeout: Duration::from_secs(5),
+            max_users: 1 << 20,
+            idle_after: Duration::from_secs(15 * 60),
+            max_waiters: 100_000,
+            max_waiters_per_user: 10_000,
+            event_buffer: 4096,
+        }
+    }
+
+    /// The clock to judge by. Default: [`SystemClock`]. A [`MemoryStore`] that has no clock of its
+    /// own takes this one too.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How long before its end a session is no longer used, so that it does not end on the way.
+    /// Default: 30 seconds.
+    pub fn expiry_margin(mut self, margin: Duration) -> Self {
+        self.expiry_margin = margin;
+        self
+    }
+
+    /// How long one call of the store may take before it counts as failed. Default: 5 seconds.
+    pub fn store_timeout(mut self, timeout: Duration) -> Self {
+        self.store_timeout = timeout;
+        self
+    }
+
+    /// How many users the manager remembers at once. Past that it forgets those that were not used
+    /// for longest, who cost one load when they come back; it refuses only if all are in use at the
+    /// very moment. Default: 1,048,576, about 100 bytes each beside their sessions.
+    pub fn max_users(mut self, users: usize) -> Self {
+        self.max_users = users;
+        self
+    }
+
+    /// After what time without a request a user is forgotten, when the memory is next needed.
+    /// Default: 15 minutes.
+    pub fn idle_after(mut self, time: Duration) -> Self {
+        self.idle_after = time;
+        self
+    }
+
+    /// How many calls may wait for a login at once. Default: 100,000.
+    pub fn max_waiters(mut self, calls: usize) -> Self {
+        self.max_waiters = calls;
+        self
+    }
+
+    /// How many calls of one user may wait for a login at once. Default: 10,000.
+    pub fn max_waiters_per_user(mut self, calls: usize) -> Self {
+        self.max_waiters_per_user = calls;
+        self
+    }
+
+    /// How many events are held for a reader that is behind, before it loses the oldest.
+    /// Default: 4,096; at least 1.
+    pub fn event_buffer(mut self, events: usize) -> Self {
+        self.event_buffer = events.max(1);
+        self
+    }
+
+    /// Makes the manager.
+    pub fn build(self) -> SessionManager {
+        static NEXT_ID: AtomicUsize = AtomicUsize::new(0);
+
+        if let Some(memory) = &self.memory {
+            memory.follow(&self.clock);
+        }
+        let idle_seconds = u32::try_from(self.idle_after.as_secs()).unwrap_or(u32::MAX);
+        SessionManager(Arc::new(Inner {
+            id: ManagerId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
+            store: self.store,
+            clock: self.clock,
+            margin_nanos: u64::try_from(self.expiry_margin.as_nanos()).unwrap_or(u64::MAX),
+            store_timeout: self.store_timeout,
+            table: Table::new(self.max_users, idle_seconds),
+            epoch: AtomicU32::new(0),
+            feed: Feed::default(),
+            events: broadcast::Sender::new(self.event_buffer),
+            waiting: AtomicUsize::new(0),
+            max_waiters: self.max_waiters,
+            max_waiters_per_user: self.max_waiters_per_user,
+        }))
+    }
+}

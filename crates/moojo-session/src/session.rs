@@ -1,0 +1,342 @@
+//! One login of one user.
+
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use http::HeaderValue;
+use triomphe::ThinArc;
+
+use crate::secret::AccessToken;
+use crate::user::UserId;
+
+mod id;
+
+pub use id::{InvalidSessionId, SessionId};
+
+/// One login of one user: the token with its end and with what Moojo said of the user.
+///
+/// A session is one shared record that never changes. Cloning it counts a reference; no token is
+/// copied. Two sessions are equal if they are the same login, by [`SessionId`].
+///
+/// ```
+/// use moojo_session::{AccessToken, Session, UserId};
+///
+/// let ends = "2025-02-16T15:12:52.555Z".parse()?;
+/// let session = Session::builder(UserId::new("alice")?, AccessToken::new("6c0350a00925")?)
+///     .expires_at(ends)
+///     .public_user_id("a6e8f837-2f6b-478c-a007-82989d000000")
+///     .build()?;
+/// assert_eq!(session.user().as_str(), "alice");
+/// assert_eq!(session.expires_at(), ends);
+/// assert!(!format!("{session:?}").contains("6c0350a00925"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Session(pub(crate) Record);
+
+/// The record behind a session: the head, and the two public texts one after the other. One heap
+/// block; with the token's two, a session is three.
+pub(crate) type Record = ThinArc<Head, u8>;
+
+pub(crate) struct Head {
+    authorization: HeaderValue,
+    user: UserId,
+    id: SessionId,
+    issued_nanos: i64,
+    expires_nanos: i64,
+    /// Bytes of the record's text that are the public user id; the rest is the public key.
+    public_user_id_len: u16,
+    has_public_user_id: bool,
+    has_public_key: bool,
+}
+
+impl Session {
+    /// The time for which a token of Moojo is documented to live: two hours.
+    pub const DOCUMENTED_LIFE: TimeDelta = TimeDelta::hours(2);
+
+    /// Starts a session of `user` with `token`. Its end must be set.
+    pub fn builder(user: UserId, token: AccessToken) -> SessionBuilder {
+        SessionBuilder {
+            user,
+            token,
+            id: None,
+            issued_at: None,
+            expires_at: None,
+            public_user_id: None,
+            public_key: None,
+        }
+    }
+
+    /// The user whose token this is.
+    pub fn user(&self) -> &UserId {
+        &self.head().user
+    }
+
+    /// The random id of this login.
+    pub fn id(&self) -> SessionId {
+        self.head().id
+    }
+
+    /// The finished value of the `Authorization` header, marked sensitive. Cloning it copies no
+    /// token.
+    pub fn authorization(&self) -> &HeaderValue {
+        &self.head().authorization
+    }
+
+    /// The token, for those who need more than the header. It shares the session's bytes.
+    pub fn access_token(&self) -> AccessToken {
+        AccessToken::from_authorization(self.authorization())
+    }
+
+    /// When Moojo issued the token, as far as known: see [`SessionBuilder::issued_at`].
+    pub fn issued_at(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_nanos(self.head().issued_nanos)
+    }
+
+    /// When the token ends.
+    pub fn expires_at(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_nanos(self.head().expires_nanos)
+    }
+
+    /// Moojo's `publicUserId` of the user.
+    pub fn public_user_id(&self) -> Option<&str> {
+        let (id, _) = self.texts();
+        self.head().has_public_user_id.then_some(id)
+    }
+
+    /// Moojo's `publicKey` of the user.
+    pub fn public_key(&self) -> Option<&str> {
+        let (_, key) = self.texts();
+        self.head().has_public_key.then_some(key)
+    }
+
+    /// Whether the session has ended by a wall clock that shows `now`.
+    pub fn has_expired_at(&self, now: DateTime<Utc>) -> bool {
+        now >= self.expires_at()
+    }
+
+    pub(crate) fn expires_nanos(&self) -> i64 {
+        self.head().expires_nanos
+    }
+
+    fn head(&self) -> &Head {
+        &self.0.header.header
+    }
+
+    fn texts(&self) -> (&str, &str) {
+        let text = std::str::from_utf8(&self.0.slice).expect("made of two strings");
+        text.split_at(usize::from(self.head().public_user_id_len))
+    }
+}
+
+impl PartialEq for Session {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id() && self.user() == other.user()
+    }
+}
+
+impl Eq for Session {}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("user", self.user())
+            .field("id", &self.id())
+            .field("issued_at", &self.issued_at())
+            .field("expires_at", &self.expires_at())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`Session`]; from [`Session::builder`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct SessionBuilder {
+    user: UserId,
+    token: AccessToken,
+    id: Option<SessionId>,
+    issued_at: Option<DateTime<Utc>>,
+    expires_at: Option<DateTime<Utc>>,
+    public_user_id: Option<String>,
+    public_key: Option<String>,
+}
+
+impl SessionBuilder {
+    /// The longest public user id or public key, in bytes.
+    pub const MAX_TEXT_BYTES: usize = 4096;
+
+    /// When the token ends. Required.
+    pub fn expires_at(mut self, at: DateTime<Utc>) -> Self {
+        self.expires_at = Some(at);
+        self
+    }
+
+    /// When Moojo issued the token. Unless set, [`Session::DOCUMENTED_LIFE`] before its end.
+    pub fn issued_at(mut self, at: DateTime<Utc>) -> Self {
+        self.issued_at = Some(at);
+        self
+    }
+
+    /// Moojo's `publicUserId`.
+    pub fn public_user_id(mut self, id: impl Into<String>) -> Self {
+        self.public_user_id = Some(id.into());
+        self
+    }
+
+    /// Moojo's `publicKey`.
+    pub fn public_key(mut self, key: impl Into<String>) -> Self {
+        self.public_key = Some(key.into());
+        self
+    }
+
+    /// The id of a login that is read back from a store. A new login gets a random one.
+    pub fn id(mut self, id: SessionId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Makes the session.
+    ///
+    /// # Errors
+    /// [`InvalidSession`] if the end is not set, a time is out of range (it must lie between the
+    /// years 1678 and 2262), the session would end before it was issued, or a text is longer than
+    /// [`SessionBuilder::MAX_TEXT_BYTES`].
+    ///
+    /// # Panics
+    /// If no id was given and the operating system has no random bytes.
+    pub fn build(self) -> Result<Session, InvalidSession> {
+        let expires_at = self.expires_at.ok_or(InvalidSession::NoEnd)?;
+        let expires_nanos = nanos("expires_at", expires_at)?;
+        let issued_nanos = match self.issued_at {
+            Some(at) => nanos("issued_at", at)?,
+            None => nanos("issued_at", expires_at - Session::DOCUMENTED_LIFE)?,
+        };
+        if issued_nanos > expires_nanos {
+            return Err(InvalidSession::EndsBeforeIssued);
+        }
+        let (id_len, id_text) = text("public_user_id", &self.public_user_id)?;
+        let (_, key_text) = text("public_key", &self.public_key)?;
+        let head = Head {
+            authorization: self.token.authorization().clone(),
+            user: self.user,
+            id: self.id.unwrap_or_else(SessionId::random),
+            issued_nanos,
+            expires_nanos,
+            public_user_id_len: id_len,
+            has_public_user_id: self.public_user_id.is_some(),
+            has_public_key: self.public_key.is_some(),
+        };
+        let texts = [id_text.as_bytes(), key_text.as_bytes()].concat();
+        Ok(Session(ThinArc::from_header_and_slice(head, &texts)))
+    }
+}
+
+fn nanos(field: &'static str, at: DateTime<Utc>) -> Result<i64, InvalidSession> {
+    at.timestamp_nanos_opt().ok_or(InvalidSession::TimeOutOfRange { field })
+}
+
+fn text<'a>(
+    field: &'static str,
+    text: &'a Option<String>,
+) -> Result<(u16, &'a str), InvalidSession> {
+    let text = text.as_deref().unwrap_or_default();
+    match u16::try_from(text.len()) {
+        Ok(len) if text.len() <= SessionBuilder::MAX_TEXT_BYTES => Ok((len, text)),
+        _ => Err(InvalidSession::TextTooLong { field, bytes: text.len() }),
+    }
+}
+
+/// Why a [`SessionBuilder`] made no session.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidSession {
+    /// `expires_at` was not set.
+    #[error("the session has no end: expires_at is required")]
+    NoEnd,
+    /// A time lies before the year 1678 or after 2262.
+    #[error("{field} of the session is out of range (years 1678 to 2262)")]
+    TimeOutOfRange {
+        /// Which time.
+        field: &'static str,
+    },
+    /// `expires_at` lies before `issued_at`.
+    #[error("the session would end before it was issued")]
+    EndsBeforeIssued,
+    /// A text is longer than [`SessionBuilder::MAX_TEXT_BYTES`].
+    #[error("{field} of the session has {bytes} bytes, more than {} allowed", SessionBuilder::MAX_TEXT_BYTES)]
+    TextTooLong {
+        /// Which text.
+        field: &'static str,
+        /// Its length.
+        bytes: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder() -> SessionBuilder {
+        Session::builder(UserId::new("alice").unwrap(), AccessToken::new("planted").unwrap())
+            .expires_at("2025-02-16T15:12:52.555123456Z".parse().unwrap())
+    }
+
+    #[test]
+    fn everything_given_comes_back() {
+        let issued = "2025-02-16T15:00:00Z".parse().unwrap();
+        let session =
+            builder().issued_at(issued).public_user_id("a6e8").public_key("0x02é").build().unwrap();
+        assert_eq!(session.public_user_id(), Some("a6e8"));
+        assert_eq!(session.public_key(), Some("0x02é"));
+        assert_eq!(session.issued_at(), issued);
+        assert_eq!(session.expires_at().to_rfc3339(), "2025-02-16T15:12:52.555123456+00:00");
+        assert_eq!(session.access_token().expose_secret(), "planted");
+        assert_eq!(builder().public_key("k").build().unwrap().public_user_id(), None);
+        assert_eq!(builder().public_user_id("").build().unwrap().public_user_id(), Some(""));
+    }
+
+    #[test]
+    fn what_is_left_out_is_filled_in() {
+        let session = builder().build().unwrap();
+        assert_eq!(session.expires_at() - session.issued_at(), TimeDelta::hours(2));
+        assert_ne!(session.id(), builder().build().unwrap().id());
+        assert_ne!(session, builder().build().unwrap());
+        assert_eq!(session, builder().id(session.id()).build().unwrap());
+    }
+
+    #[test]
+    fn bad_input_is_named() {
+        let token = AccessToken::new("planted").unwrap();
+        let unset = Session::builder(UserId::new("alice").unwrap(), token);
+        assert_eq!(unset.build().unwrap_err(), InvalidSession::NoEnd);
+        assert_eq!(
+            builder().expires_at(DateTime::<Utc>::MAX_UTC).build().unwrap_err(),
+            InvalidSession::TimeOutOfRange { field: "expires_at" }
+        );
+        assert_eq!(
+            builder().expires_at(DateTime::<Utc>::MIN_UTC).build().unwrap_err(),
+            InvalidSession::TimeOutOfRange { field: "expires_at" }
+        );
+        assert_eq!(
+            builder().issued_at("2026-01-01T00:00:00Z".parse().unwrap()).build().unwrap_err(),
+            InvalidSession::EndsBeforeIssued
+        );
+        assert_eq!(
+            builder().public_key("k".repeat(4097)).build().unwrap_err(),
+            InvalidSession::TextTooLong { field: "public_key", bytes: 4097 }
+        );
+    }
+
+    #[test]
+    fn the_end_itself_is_past_the_session() {
+        let session = builder().build().unwrap();
+        assert!(session.has_expired_at(session.expires_at()));
+        assert!(!session.has_expired_at(session.expires_at() - TimeDelta::nanoseconds(1)));
+    }
+
+    #[test]
+    fn rule_13_debug_shows_no_token() {
+        assert!(!format!("{:?}", builder().build().unwrap()).contains("planted"));
+        assert!(!format!("{:?}", builder()).contains("planted"));
+    }
+}

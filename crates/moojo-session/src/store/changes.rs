@@ -1,0 +1,75 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use crate::session::SessionId;
+use crate::user::UserId;
+
+/// What happened to a session in a store, by whichever process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// The user's session is now the one with this id.
+    Saved {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        id: SessionId,
+    },
+    /// The user has no session any more.
+    Removed {
+        /// Whose.
+        user: UserId,
+        /// Which session it was, where the store can tell.
+        id: Option<SessionId>,
+    },
+    /// Changes were lost here: whatever was known before is in doubt.
+    Lagged,
+}
+
+/// The change feed of a store: a stream of [`Change`]s.
+///
+/// Changes of one user come in the order in which they happened, or a later one stands for the
+/// earlier. A feed that loses changes says [`Change::Lagged`]. It ends when the store goes.
+#[must_use]
+pub struct ChangeStream(Option<Pin<Box<dyn Stream<Item = Change> + Send>>>);
+
+impl ChangeStream {
+    /// The feed of a store that has none. It ends at once.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// A feed of what `changes` gives.
+    pub fn new(changes: impl Stream<Item = Change> + Send + 'static) -> Self {
+        Self(Some(Box::pin(changes)))
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The next change, or `None` at the end of the feed. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Change> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for ChangeStream {
+    type Item = Change;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Change>> {
+        match &mut self.0 {
+            Some(changes) => changes.as_mut().poll_next(cx),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl fmt::Debug for ChangeStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChangeStream")
+    }
+}

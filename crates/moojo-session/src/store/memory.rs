@@ -1,0 +1,186 @@
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use moka::Expiry;
+use moka::ops::compute::{CompResult, Op};
+use moka::sync::Cache;
+use tokio::sync::broadcast;
+
+use super::{Change, ChangeStream, SessionStore, StoreError};
+use crate::broadcast::Subscription;
+use crate::clock::{Clock, SystemClock};
+use crate::session::{Session, SessionId};
+use crate::user::UserId;
+
+/// Sessions in the memory of this process: a moka cache in which each entry lives as long as its
+/// own session.
+///
+/// A restart logs every user out, and so does an eviction if a
+/// [capacity](MemoryStoreBuilder::capacity) is set and reached: there is nothing behind this store.
+///
+/// Whether a session has ended is decided by the [`Clock`]; moka's timer only frees the memory, and
+/// does so a while later, with other activity on the cache. Clones are the same store.
+///
+/// ```
+/// use moojo_session::{MemoryStore, SessionManager};
+///
+/// let sessions = SessionManager::new(MemoryStore::new());
+/// ```
+#[derive(Clone)]
+pub struct MemoryStore {
+    cache: Cache<UserId, Session>,
+    clock: Arc<StoreClock>,
+    changes: broadcast::Sender<Change>,
+}
+
+impl MemoryStore {
+    /// A store without a limit on the number of sessions.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A store with settings.
+    pub fn builder() -> MemoryStoreBuilder {
+        MemoryStoreBuilder { capacity: None, clock: OnceLock::new() }
+    }
+
+    /// Takes the time from `clock`, unless a clock was set or followed before.
+    pub(crate) fn follow(&self, clock: &Arc<dyn Clock>) {
+        let _ = self.clock.0.set(Arc::clone(clock));
+    }
+
+    fn changed(&self, change: Change) {
+        // An error says that nobody listens.
+        let _ = self.changes.send(change);
+    }
+
+    /// Tells of a removal, and says whether the session was live.
+    fn removed(&self, session: &Session) -> bool {
+        // moka lets go of a removed entry, and with it of the token, in its maintenance.
+        self.cache.run_pending_tasks();
+        self.changed(Change::Removed { user: session.user().clone(), id: Some(session.id()) });
+        self.clock.is_live(session)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("sessions", &self.cache.entry_count())
+            .field("capacity", &self.cache.policy().max_capacity())
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl SessionStore for MemoryStore {
+    async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
+        Ok(self.cache.get(user).filter(|session| self.clock.is_live(session)))
+    }
+
+    async fn save(&self, session: &Session) -> Result<(), StoreError> {
+        self.cache.insert(session.user().clone(), session.clone());
+        self.changed(Change::Saved { user: session.user().clone(), id: session.id() });
+        Ok(())
+    }
+
+    async fn remove(&self, user: &UserId) -> Result<bool, StoreError> {
+        Ok(self.cache.remove(user).is_some_and(|session| self.removed(&session)))
+    }
+
+    async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
+        let outcome = self.cache.entry_by_ref(user).and_compute_with(|entry| match entry {
+            Some(entry) if entry.value().id() == id => Op::Remove,
+            _ => Op::Nop,
+        });
+        Ok(matches!(outcome, CompResult::Removed(entry) if self.removed(entry.value())))
+    }
+
+    fn changes(&self) -> ChangeStream {
+        ChangeStream::new(Subscription::new(&self.changes, |_missed| Change::Lagged))
+    }
+}
+
+/// Settings of a [`MemoryStore`]; from [`MemoryStore::builder`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct MemoryStoreBuilder {
+    capacity: Option<u64>,
+    clock: OnceLock<Arc<dyn Clock>>,
+}
+
+impl MemoryStoreBuilder {
+    /// How many changes the feed holds for a listener that is behind, before it tells it so.
+    const FEED_CAPACITY: usize = 4096;
+
+    /// Keeps at most about `sessions` of them: past that, those that are used least go, **and their
+    /// users have to log in again**. No limit unless set.
+    pub fn capacity(mut self, sessions: u64) -> Self {
+        self.capacity = Some(sessions);
+        self
+    }
+
+    /// The clock by which sessions end. Unless set, the clock of the first manager that is built
+    /// directly on the store, or else the system's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = OnceLock::from(Arc::new(clock) as Arc<dyn Clock>);
+        self
+    }
+
+    /// Makes the store.
+    pub fn build(self) -> MemoryStore {
+        let clock = Arc::new(StoreClock(self.clock));
+        let mut cache = Cache::builder().expire_after(OwnEnd(Arc::clone(&clock)));
+        if let Some(capacity) = self.capacity {
+            cache = cache.max_capacity(capacity);
+        }
+        let changes = broadcast::Sender::new(Self::FEED_CAPACITY);
+        MemoryStore { cache: cache.build(), clock, changes }
+    }
+}
+
+/// The store's clock: its own, that of the manager on it, or the system's.
+struct StoreClock(OnceLock<Arc<dyn Clock>>);
+
+impl StoreClock {
+    fn unix_nanos(&self) -> i64 {
+        self.0.get().map_or_else(|| SystemClock.unix_nanos(), |clock| clock.unix_nanos())
+    }
+
+    fn is_live(&self, session: &Session) -> bool {
+        self.unix_nanos() < session.expires_nanos()
+    }
+
+    fn time_left(&self, session: &Session) -> Duration {
+        let left = session.expires_nanos().saturating_sub(self.unix_nanos());
+        Duration::from_nanos(u64::try_from(left).unwrap_or(0))
+    }
+}
+
+/// An entry's life in moka: from each save to that session's own end. Being on moka's steady clock,
+/// it also holds when the wall clock is set back.
+struct OwnEnd(Arc<StoreClock>);
+
+impl Expiry<UserId, Session> for OwnEnd {
+    fn expire_after_create(&self, _: &UserId, session: &Session, _: Instant) -> Option<Duration> {
+        Some(self.0.time_left(session))
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &UserId,
+        session: &Session,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(self.0.time_left(session))
+    }
+}
