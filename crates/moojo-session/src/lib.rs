@@ -1,5 +1,6 @@
 //! Sessions of many users for tower stacks.
 mod broadcast;
+mod challenge;
 mod clock;
 mod error;
 mod manager;
@@ -12,6 +13,9 @@ mod user;
 
 pub use async_trait::async_trait;
 
+pub use challenge::{
+    Admission, Challenge, ChallengeState, ChallengeStore, MemoryChallengeStore, Quota, Revision,
+};
 #[cfg(feature = "test-util")]
 pub use clock::ManualClock;
 pub use clock::{Clock, Sleep, SystemClock};
@@ -20,9 +24,9 @@ pub use manager::{Event, EventStream, SessionManager, SessionManagerBuilder, Use
 pub use origin::{InvalidOrigin, Origin};
 pub use reauth::{ReauthReason, ReauthRequired};
 pub use secret::{AccessToken, ApiKey, InvalidSecret};
+pub use session::{InvalidSession, InvalidSessionId, Session, SessionBuilder, SessionId};
 #[cfg(feature = "serde")]
 pub use store::ExposedSession;
-pub use session::{InvalidSession, InvalidSessionId, Session, SessionBuilder, SessionId};
 pub use store::{
     Change, ChangeStream, MemoryStore, MemoryStoreBuilder, SessionStore, StoreError, StoreErrorKind,
 };

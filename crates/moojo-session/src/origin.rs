@@ -169,7 +169,9 @@ mod tests {
     #[test]
     fn rule_2_scheme_host_and_effective_port_must_all_be_the_same() {
         let allowed = origin("https://api.moojo.id");
-        for same in ["https://api.moojo.id/user?q=1", "https://API.MOOJO.ID:443", "https://api.moojo.id:/x"] {
+        for same in
+            ["https://api.moojo.id/user?q=1", "https://API.MOOJO.ID:443", "https://api.moojo.id:/x"]
+        {
             assert!(allowed.is_of(&same.parse().unwrap()), "{same}");
         }
         for other in [
@@ -192,10 +194,14 @@ mod tests {
 
     #[test]
     fn rule_2_http_is_insecure_but_for_loopback() {
-        for safe in ["https://a.example", "http://localhost:1", "http://127.9.9.9", "http://[::1]:8080"] {
+        for safe in
+            ["https://a.example", "http://localhost:1", "http://127.9.9.9", "http://[::1]:8080"]
+        {
             assert!(!origin(safe).is_insecure(), "{safe}");
         }
-        for insecure in ["http://a.example", "http://10.0.0.1", "http://localhost.evil.example", "http://[::2]"] {
+        for insecure in
+            ["http://a.example", "http://10.0.0.1", "http://localhost.evil.example", "http://[::2]"]
+        {
             assert!(origin(insecure).is_insecure(), "{insecure}");
         }
     }
@@ -204,7 +210,14 @@ mod tests {
     fn text_and_back() {
         assert_eq!(origin("https://A.example:443").to_string(), "https://a.example");
         assert_eq!(origin("http://[::1]:8080").to_string(), "http://[::1]:8080");
-        for bad in ["", "a.example", "https://", "https://u@a.example", "https://a.example:x", "//a.example"] {
+        for bad in [
+            "",
+            "a.example",
+            "https://",
+            "https://u@a.example",
+            "https://a.example:x",
+            "//a.example",
+        ] {
             assert_eq!(bad.parse::<Origin>(), Err(InvalidOrigin::NotAnOrigin), "{bad}");
         }
         assert_eq!("https://a.example?x".parse::<Origin>(), Err(InvalidOrigin::HasPath));

@@ -185,7 +185,10 @@ mod tests {
     #[test]
     fn rule_13_bad_secrets_are_named_not_shown() {
         let error = ApiKey::new("planted-key\n").unwrap_err();
-        assert_eq!(error.to_string(), "the api key has white space or a control character at byte 11");
+        assert_eq!(
+            error.to_string(),
+            "the api key has white space or a control character at byte 11"
+        );
         assert!(!format!("{error:?}").contains("planted"));
         assert_eq!(AccessToken::new("").unwrap_err().to_string(), "the access token is empty");
         assert!(AccessToken::new("two words").is_err());

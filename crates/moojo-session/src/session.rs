@@ -263,7 +263,10 @@ pub enum InvalidSession {
     #[error("the session would end before it was issued")]
     EndsBeforeIssued,
     /// A text is longer than [`SessionBuilder::MAX_TEXT_BYTES`].
-    #[error("{field} of the session has {bytes} bytes, more than {} allowed", SessionBuilder::MAX_TEXT_BYTES)]
+    #[error(
+        "{field} of the session has {bytes} bytes, more than {} allowed",
+        SessionBuilder::MAX_TEXT_BYTES
+    )]
     TextTooLong {
         /// Which text.
         field: &'static str,

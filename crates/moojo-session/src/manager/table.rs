@@ -89,8 +89,7 @@ impl Table {
 
     /// As [`Table::pin`], without regard to the limit.
     pub(super) fn pin_always(&self, user: &UserId, now_seconds: u32) -> Arc<Slot> {
-        self.get(user)
-            .unwrap_or_else(|| self.insert(self.hasher.hash_one(user), user, now_seconds))
+        self.get(user).unwrap_or_else(|| self.insert(self.hasher.hash_one(user), user, now_seconds))
     }
 
     fn shard(&self, hash: u64) -> &Shard {
@@ -105,7 +104,9 @@ impl Table {
         }
         self.clear_idle(&mut slots, now_seconds);
         let slot = Arc::new(Slot::new(user.clone(), now_seconds));
-        slots.table.insert_unique(hash, Arc::clone(&slot), |slot| self.hasher.hash_one(slot.user()));
+        slots
+            .table
+            .insert_unique(hash, Arc::clone(&slot), |slot| self.hasher.hash_one(slot.user()));
         slots.inserted += 1;
         self.len.fetch_add(1, Ordering::Relaxed);
         slot

@@ -69,9 +69,12 @@ impl TryFrom<ExposedSession> for Session {
     fn try_from(mut record: ExposedSession) -> Result<Self, Self::Error> {
         let user = UserId::new(&record.user).map_err(StoreError::corrupt)?;
         let id: SessionId = record.id.parse().map_err(StoreError::corrupt)?;
-        let token = AccessToken::new(std::mem::take(&mut *record.token)).map_err(StoreError::corrupt)?;
-        let mut session =
-            Session::builder(user, token).id(id).issued_at(record.issued_at).expires_at(record.expires_at);
+        let token =
+            AccessToken::new(std::mem::take(&mut *record.token)).map_err(StoreError::corrupt)?;
+        let mut session = Session::builder(user, token)
+            .id(id)
+            .issued_at(record.issued_at)
+            .expires_at(record.expires_at);
         if let Some(id) = record.public_user_id {
             session = session.public_user_id(id);
         }
