@@ -3,6 +3,7 @@ mod broadcast;
 mod challenge;
 mod clock;
 mod error;
+mod layer;
 mod manager;
 mod origin;
 mod reauth;
@@ -20,6 +21,10 @@ pub use challenge::{
 pub use clock::ManualClock;
 pub use clock::{Clock, Sleep, SystemClock};
 pub use error::{Error, Limit};
+pub use layer::{
+    ForUser, OnAuthorization, OnReauth, OriginGuard, OriginGuardLayer, Refusal, ResponseFuture,
+    SessionLayer, SessionService, WithoutUser, refused_token,
+};
 pub use manager::{Event, EventStream, SessionManager, SessionManagerBuilder, UserHandle};
 pub use origin::{InvalidOrigin, Origin};
 pub use reauth::{ReauthReason, ReauthRequired};

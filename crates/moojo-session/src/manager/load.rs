@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::Inner;
 use super::slot::{Load, Loaded, Slot};
 use crate::error::Error;
-use crate::session::Session;
+use crate::session::{Session, SessionId};
 use crate::store::StoreError;
 
 /// How often a user's session may change while it is being read before the reader gives up.
@@ -86,35 +86,59 @@ impl LoadTask {
         let Self { manager, slot, .. } = self;
         let version = slot.lock().version();
         let epoch = manager.epoch();
-        let found = manager.limited(manager.store.load(slot.user())).await;
-
-        let now = manager.now();
-        let mut locked = slot.lock();
-        if locked.version() != version {
-            return None;
-        }
-        let session = match found {
-            Ok(session) => session,
+        let found = match manager.limited(manager.store.load(slot.user())).await {
+            Ok(found) => found,
             Err(error) => return Some(Loaded::Failed(error)),
         };
-        let Some(session) = session else {
-            locked.loaded_nothing(false);
-            return Some(Loaded::Gone);
+        match self.settle(found, version, epoch) {
+            Settled::Changed => None,
+            Settled::Over(loaded) => Some(loaded),
+            Settled::HasEnded(id) => {
+                // If this fails, the next load comes here again.
+                let removal = manager.store.remove_if_current(slot.user(), id);
+                let _ = manager.limited(removal).await;
+                Some(Loaded::Gone)
+            }
+        }
+    }
+
+    /// Judges what the store gave, and leaves the slot accordingly.
+    fn settle(&self, found: Option<Session>, version: u64, epoch: u32) -> Settled {
+        let now = self.manager.now();
+        let mut slot = self.slot.lock();
+        if slot.version() != version {
+            return Settled::Changed;
+        }
+        let Some(session) = found else {
+            slot.loaded_nothing(false);
+            return Settled::Over(Loaded::Gone);
         };
-        if session.user() != slot.user() {
+        if session.user() != self.slot.user() {
             // Rule 1. Not cached, not used, and no reason to prompt anybody.
-            return Some(Loaded::Failed(StoreError::corrupt(
-                "the store gave the session of another user",
-            )));
+            let error = StoreError::corrupt("the store gave the session of another user");
+            return Settled::Over(Loaded::Failed(error));
+        }
+        if slot.has_seen_end_of(session.id()) {
+            slot.loaded_nothing(true);
+            return Settled::HasEnded(session.id());
         }
         if now.wall >= session.expires_nanos() {
-            locked.loaded_nothing(true);
-            return Some(Loaded::Gone);
+            slot.loaded_nothing(true);
+            return Settled::Over(Loaded::Gone);
         }
-        let steady_end = manager.steady_end(&session, now);
-        locked.loaded(session, steady_end, epoch);
-        Some(Loaded::Live)
+        let steady_end = self.manager.steady_end(&session, now);
+        slot.loaded(session, steady_end, epoch);
+        Settled::Over(Loaded::Live)
     }
+}
+
+enum Settled {
+    Over(Loaded),
+    /// The session was changed while it was being read.
+    Changed,
+    /// This process saw the session end by the steady clock, and the store, which goes by a wall
+    /// clock that was set back, still has it (rule 4).
+    HasEnded(SessionId),
 }
 
 impl Drop for LoadTask {

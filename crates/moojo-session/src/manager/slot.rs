@@ -69,6 +69,8 @@ pub(super) struct Busy {
     arrivals: Arc<Notify>,
     /// Why there is no session any more.
     gone: Option<ReauthReason>,
+    /// The session that this process saw end, whatever the store's clock thinks of it.
+    ended: Option<SessionId>,
     /// Whether the signal was raised since the last session.
     signalled: bool,
 }
@@ -97,11 +99,8 @@ impl Slot {
         let steady_end = self.steady_end.load(Ordering::Acquire);
         let confirmed = self.epoch.load(Ordering::Acquire);
         let session = Session(self.current.load_full()?);
-        let live = confirmed == epoch
-            && now.steady < steady_end
-            && now.wall < session.expires_nanos()
-            // Rule 1, at the last moment and whatever the store said.
-            && *session.user() == self.user;
+        let live =
+            confirmed == epoch && now.steady < steady_end && now.wall < session.expires_nanos();
         live.then_some(session)
     }
 
@@ -145,8 +144,14 @@ impl Locked<'_> {
         self.slot.steady_end.store(steady_end, Ordering::Release);
         self.slot.epoch.store(epoch, Ordering::Release);
         self.slot.current.store(Some(session.0));
+        self.arrived();
+    }
+
+    /// There is a session again, here or in the store.
+    fn arrived(&mut self) {
         let busy = self.busy();
         busy.gone = None;
+        busy.ended = None;
         busy.signalled = false;
     }
 
@@ -175,7 +180,13 @@ impl Locked<'_> {
         }
         self.slot.current.store(None);
         self.busy().gone = Some(ReauthReason::Expired);
+        self.busy().ended = Some(session.id());
         Some(session.id())
+    }
+
+    /// Whether this process saw the session with this id end.
+    pub(super) fn has_seen_end_of(&mut self, id: SessionId) -> bool {
+        self.busy().ended == Some(id)
     }
 
     /// Why there is no session, and whether this is the first to say so since there was one.
@@ -235,8 +246,7 @@ impl Locked<'_> {
         if !overtaken {
             self.publish(session, steady_end, epoch);
         }
-        self.busy().gone = None;
-        self.busy().signalled = false;
+        self.arrived();
     }
 
     /// Takes out the session with this id, or whichever it is, and notes why there is none now.

@@ -1,0 +1,88 @@
+//! Whose request it is, and what goes on it.
+
+use http::Request;
+use http::header::AUTHORIZATION;
+
+use super::{OnAuthorization, Settings};
+use crate::error::Error;
+use crate::manager::UserHandle;
+use crate::origin::Origin;
+use crate::session::Session;
+use crate::store::StoreError;
+use crate::user::UserId;
+
+/// How a request names its user.
+#[derive(Clone, Copy)]
+pub(super) enum Binding<'a> {
+    Id(&'a UserId),
+    Handle(&'a UserHandle),
+}
+
+impl<'a> Binding<'a> {
+    /// The user of `request`: by `client`, the handle of a client that is for one user, or by the
+    /// request's extensions. More than one may be given, but not of different users.
+    pub(super) fn of<B>(
+        request: &'a Request<B>,
+        client: Option<&'a UserHandle>,
+    ) -> Result<Option<Self>, Error> {
+        let handle = request.extensions().get::<UserHandle>();
+        let id = request.extensions().get::<UserId>();
+        let binding = match (client.or(handle), id) {
+            (Some(handle), _) => Self::Handle(handle),
+            (None, Some(id)) => Self::Id(id),
+            (None, None) => return Ok(None),
+        };
+        let bound = binding.user();
+        match [handle.map(UserHandle::user), id].into_iter().flatten().find(|other| *other != bound)
+        {
+            Some(other) => Err(Error::UserConflict { bound: bound.clone(), other: other.clone() }),
+            None => Ok(Some(binding)),
+        }
+    }
+
+    pub(super) fn user(self) -> &'a UserId {
+        match self {
+            Self::Id(id) => id,
+            Self::Handle(handle) => handle.user(),
+        }
+    }
+}
+
+impl Settings {
+    /// Whether a request for a user may go where it goes, as it is.
+    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Error> {
+        if !self.origins.iter().any(|origin| origin.is_of(request.uri())) {
+            return Err(Error::OriginNotAllowed { origin: Origin::of(request.uri()) });
+        }
+        if self.on_authorization == OnAuthorization::Refuse
+            && request.headers().contains_key(AUTHORIZATION)
+        {
+            return Err(Error::AuthorizationPresent);
+        }
+        Ok(())
+    }
+
+    /// The session in memory for `binding`, if it is live.
+    pub(super) fn peek(&self, binding: Binding<'_>) -> Result<Option<Session>, Error> {
+        let session = match binding {
+            Binding::Id(user) => self.sessions.peek(user),
+            Binding::Handle(handle) => self.sessions.peek_handle(handle),
+        };
+        match session {
+            // Rule 1: compared with the request's own user, whatever was said before.
+            Some(session) if session.user() != binding.user() => {
+                Err(Error::Store(StoreError::corrupt("the session found is that of another user")))
+            }
+            session => Ok(session),
+        }
+    }
+
+    /// Puts the session's token and the API key on a request that was checked.
+    pub(super) fn attach<B>(&self, request: &mut Request<B>, session: &Session) {
+        let headers = request.headers_mut();
+        headers.insert(AUTHORIZATION, session.authorization().clone());
+        if let Some(key) = &self.api_key {
+            headers.insert(self.api_key_header.clone(), key.clone());
+        }
+    }
+}

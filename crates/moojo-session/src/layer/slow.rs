@@ -1,0 +1,155 @@
+//! The calls that have to wait for something of ours: for the store, for a login, or for what
+//! becomes of a refused token.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use tower_service::Service;
+
+use super::binding::Binding;
+use super::{OnReauth, Refusal, Settings};
+use crate::error::Error;
+use crate::session::Session;
+use crate::user::UserId;
+
+/// A call whose user has no live session in memory.
+pub(super) struct Call<S, B> {
+    pub(super) settings: Arc<Settings>,
+    /// Ready to be called.
+    pub(super) service: S,
+    pub(super) user: UserId,
+    pub(super) request: Request<B>,
+}
+
+/// A request as it was before it went out with a token, and a service to send it again.
+pub(super) struct Repeat<S, B> {
+    /// Not ready.
+    pub(super) service: S,
+    pub(super) request: Request<B>,
+}
+
+/// A call whose token was refused.
+pub(super) struct Refused<S, B, R> {
+    pub(super) settings: Arc<Settings>,
+    pub(super) session: Session,
+    pub(super) refusal: Refusal,
+    pub(super) response: Response<R>,
+    pub(super) repeat: Option<Box<Repeat<S, B>>>,
+}
+
+impl<S, B, R> Call<S, B>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    B: 'static,
+{
+    pub(super) async fn run(self) -> Result<Response<R>, Error<S::Error>> {
+        let Self { settings, service, user, mut request } = self;
+        let unready = service.clone();
+        let mut patience = Patience::new(&settings, &request);
+        let (mut service, session) = match settings.sessions.get(&user).await {
+            Ok(session) => (service, session),
+            Err(Error::ReauthRequired(signal)) if patience.is_left(&settings) => {
+                // Waiting for a person holds on to no capacity of the service.
+                drop((service, signal));
+                patience.wait_ready(&settings, &user, unready.clone()).await?
+            }
+            Err(error) => return Err(error.widen()),
+        };
+        let repeat = settings.repeats.clone_request(&request);
+        settings.attach(&mut request, &session);
+        let response = service.call(request).await.map_err(Error::Inner)?;
+        let Some(refusal) = settings.classify(&response) else { return Ok(response) };
+        let repeat = repeat.map(|request| Box::new(Repeat { service: unready, request }));
+        Refused { settings, session, refusal, response, repeat }.run().await
+    }
+}
+
+impl<S, B, R> Refused<S, B, R>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+{
+    /// Removes what was refused, and repeats the request once if it can be and there is a newer
+    /// session (rule 5).
+    pub(super) async fn run(self) -> Result<Response<R>, Error<S::Error>> {
+        let Self { settings, session, refusal, response, repeat } = self;
+        let trace_id = refusal.as_trace_id();
+        let newer = settings.sessions.replace(&session, trace_id).await;
+        let Some(repeat) = repeat else {
+            // A newer session is there, but this request cannot go out again.
+            return newer.map(|_| response).map_err(Error::widen);
+        };
+        let Repeat { service, mut request } = *repeat;
+        let mut patience = Patience::new(&settings, &request);
+        match newer {
+            Ok(_) => {}
+            Err(Error::ReauthRequired(_)) if patience.is_left(&settings) => {}
+            Err(error) => return Err(error.widen()),
+        }
+        drop(response);
+        let (mut service, session) =
+            patience.wait_ready(&settings, session.user(), service).await?;
+        settings.attach(&mut request, &session);
+        let response = service.call(request).await.map_err(Error::Inner)?;
+        let Some(refusal) = settings.classify(&response) else { return Ok(response) };
+        let newer = settings.sessions.replace(&session, refusal.as_trace_id()).await;
+        newer.map(|_| response).map_err(Error::widen)
+    }
+}
+
+/// How long a call may still wait for a login: one deadline for all of its waiting.
+struct Patience {
+    until: Option<Duration>,
+}
+
+impl Patience {
+    fn new<B>(settings: &Settings, request: &Request<B>) -> Self {
+        let on_reauth = request.extensions().get().copied().unwrap_or(settings.on_reauth);
+        let until = match on_reauth {
+            OnReauth::Fail => None,
+            OnReauth::Wait(time) => Some(settings.monotonic().saturating_add(time)),
+        };
+        Self { until }
+    }
+
+    fn left(&self, settings: &Settings) -> Duration {
+        self.until.unwrap_or_default().saturating_sub(settings.monotonic())
+    }
+
+    fn is_left(&self, settings: &Settings) -> bool {
+        self.left(settings) > Duration::ZERO
+    }
+
+    /// A session of the user, if need be after a login, and the service ready to be called. The
+    /// session is judged after the service is ready, so at the moment of sending (rule 4).
+    async fn wait_ready<S, B>(
+        &mut self,
+        settings: &Settings,
+        user: &UserId,
+        mut service: S,
+    ) -> Result<(S, Session), Error<S::Error>>
+    where
+        S: Service<Request<B>> + Clone,
+    {
+        loop {
+            settings.sessions.wait(user, self.left(settings)).await.map_err(Error::widen)?;
+            poll_fn(|cx| service.poll_ready(cx)).await.map_err(Error::Inner)?;
+            if let Some(session) = settings.peek(Binding::Id(user)).map_err(Error::widen)? {
+                return Ok((service, session));
+            }
+            // It ended while the service was busy.
+            service = service.clone();
+        }
+    }
+}
+
+impl Settings {
+    fn monotonic(&self) -> Duration {
+        self.sessions.clock().monotonic()
+    }
+
+    fn classify<R>(&self, response: &Response<R>) -> Option<Refusal> {
+        (self.classifier)(response.status(), response.headers())
+    }
+}

@@ -1,0 +1,180 @@
+//! What the tests of this crate share. Not every test uses all of it.
+#![allow(dead_code, unreachable_pub)]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use moojo_session::{
+    AccessToken, ChangeStream, Clock, ManualClock, MemoryStore, Session, SessionId, SessionManager,
+    SessionStore, StoreError, UserId, async_trait,
+};
+use tokio::sync::{Notify, Semaphore};
+
+/// The time at which tests begin: far from the system's, so that nobody reads that by mistake.
+pub fn start() -> DateTime<Utc> {
+    "2025-02-16T13:12:52.555Z".parse().unwrap()
+}
+
+pub fn user(name: &str) -> UserId {
+    UserId::new(name).unwrap()
+}
+
+pub fn session(user: &UserId, token: &str, expires_at: DateTime<Utc>) -> Session {
+    let token = AccessToken::new(token).unwrap();
+    Session::builder(user.clone(), token).expires_at(expires_at).build().unwrap()
+}
+
+/// A session of the documented two hours.
+pub fn fresh(user: &UserId, token: &str, clock: &ManualClock) -> Session {
+    session(user, token, clock.now() + TimeDelta::hours(2))
+}
+
+/// A manager on a manual clock over a store that tests look into and break.
+pub fn setup() -> (SessionManager, TestStore, ManualClock) {
+    let clock = ManualClock::new(start());
+    let store = TestStore::new(&clock);
+    (SessionManager::builder(store.clone()).clock(clock.clone()).build(), store, clock)
+}
+
+/// A memory store that counts, fails and stops as a test likes. Clones are the same store.
+#[derive(Debug, Clone)]
+pub struct TestStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    memory: MemoryStore,
+    loads: AtomicUsize,
+    calls: AtomicUsize,
+    fail: AtomicBool,
+    hang: AtomicBool,
+    panic: AtomicBool,
+    has_feed: AtomicBool,
+    /// What a user's load gives instead of what was saved.
+    forged: parking_lot::Mutex<HashMap<UserId, Session>>,
+    /// Loads read their answer, say so, and wait here before they give it.
+    gate: parking_lot::Mutex<Option<Arc<Gate>>>,
+}
+
+/// Holds loads between reading and answering.
+#[derive(Debug)]
+pub struct Gate {
+    pub arrived: Notify,
+    pub open: Semaphore,
+}
+
+impl TestStore {
+    pub fn new(clock: &ManualClock) -> Self {
+        Self(Arc::new(Inner {
+            memory: MemoryStore::builder().clock(clock.clone()).build(),
+            loads: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
+            fail: AtomicBool::new(false),
+            hang: AtomicBool::new(false),
+            panic: AtomicBool::new(false),
+            has_feed: AtomicBool::new(false),
+            forged: Default::default(),
+            gate: Default::default(),
+        }))
+    }
+
+    pub fn memory(&self) -> &MemoryStore {
+        &self.0.memory
+    }
+
+    pub fn loads(&self) -> usize {
+        self.0.loads.load(Ordering::SeqCst)
+    }
+
+    pub fn calls(&self) -> usize {
+        self.0.calls.load(Ordering::SeqCst)
+    }
+
+    pub fn fail(&self, fail: bool) {
+        self.0.fail.store(fail, Ordering::SeqCst);
+    }
+
+    pub fn hang(&self, hang: bool) {
+        self.0.hang.store(hang, Ordering::SeqCst);
+    }
+
+    pub fn panic(&self, panic: bool) {
+        self.0.panic.store(panic, Ordering::SeqCst);
+    }
+
+    pub fn has_feed(&self) {
+        self.0.has_feed.store(true, Ordering::SeqCst);
+    }
+
+    pub fn forge(&self, user: &UserId, session: Session) {
+        self.0.forged.lock().insert(user.clone(), session);
+    }
+
+    /// From now on loads wait at the gate that this gives.
+    pub fn gate(&self) -> Arc<Gate> {
+        let gate = Arc::new(Gate { arrived: Notify::new(), open: Semaphore::new(0) });
+        *self.0.gate.lock() = Some(Arc::clone(&gate));
+        gate
+    }
+
+    pub fn no_gate(&self) {
+        if let Some(gate) = self.0.gate.lock().take() {
+            gate.open.add_permits(Semaphore::MAX_PERMITS / 2);
+        }
+    }
+
+    async fn trouble(&self) -> Result<(), StoreError> {
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
+        assert!(!self.0.panic.load(Ordering::SeqCst), "the store panics");
+        if self.0.hang.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        if self.0.fail.load(Ordering::SeqCst) {
+            return Err(StoreError::unavailable("the store is down"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl SessionStore for TestStore {
+    async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
+        self.0.loads.fetch_add(1, Ordering::SeqCst);
+        self.trouble().await?;
+        let forged = self.0.forged.lock().get(user).cloned();
+        let found = match forged {
+            Some(session) => Some(session),
+            None => self.0.memory.load(user).await?,
+        };
+        let gate = self.0.gate.lock().clone();
+        if let Some(gate) = gate {
+            gate.arrived.notify_one();
+            gate.open.acquire().await.unwrap().forget();
+        }
+        Ok(found)
+    }
+
+    async fn save(&self, session: &Session) -> Result<(), StoreError> {
+        self.trouble().await?;
+        self.0.memory.save(session).await
+    }
+
+    async fn remove(&self, user: &UserId) -> Result<bool, StoreError> {
+        self.trouble().await?;
+        self.0.memory.remove(user).await
+    }
+
+    async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
+        self.trouble().await?;
+        self.0.memory.remove_if_current(user, id).await
+    }
+
+    fn changes(&self) -> ChangeStream {
+        if self.0.has_feed.load(Ordering::SeqCst) {
+            self.0.memory.changes()
+        } else {
+            ChangeStream::none()
+        }
+    }
+}
