@@ -2,6 +2,8 @@
 mod broadcast;
 mod challenge;
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod layer;
 mod manager;

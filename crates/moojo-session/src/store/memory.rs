@@ -3,9 +3,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use moka::Expiry;
 use moka::ops::compute::{CompResult, Op};
 use moka::sync::Cache;
+use moka::{Entry, Expiry};
 use tokio::sync::broadcast;
 
 use super::{Change, ChangeStream, SessionStore, StoreError};
@@ -56,12 +56,28 @@ impl MemoryStore {
         let _ = self.changes.send(change);
     }
 
-    /// Tells of a removal, and says whether the session was live.
-    fn removed(&self, session: &Session) -> bool {
+    /// One atomic step on the user's entry. moka puts these in a row, and only these: its plain
+    /// `insert` and `remove` would slip in between another's comparison and its removal.
+    fn change(
+        &self,
+        user: &UserId,
+        decide: impl FnOnce(Option<Entry<UserId, Session>>) -> Op<Session>,
+    ) -> CompResult<UserId, Session> {
+        self.cache.entry_by_ref(user).and_compute_with(decide)
+    }
+
+    /// Removes the user's session if it is the one meant, and says whether it did and it was live.
+    fn remove_where(&self, user: &UserId, is_meant: impl FnOnce(&Session) -> bool) -> bool {
+        let outcome = self.change(user, |entry| match entry {
+            Some(entry) if is_meant(entry.value()) => Op::Remove,
+            _ => Op::Nop,
+        });
+        let CompResult::Removed(removed) = outcome else { return false };
         // moka lets go of a removed entry, and with it of the token, in its maintenance.
         self.cache.run_pending_tasks();
-        self.changed(Change::Removed { user: session.user().clone(), id: Some(session.id()) });
-        self.clock.is_live(session)
+        let id = Some(removed.value().id());
+        self.changed(Change::Removed { user: user.clone(), id });
+        self.clock.is_live(removed.value())
     }
 }
 
@@ -87,21 +103,17 @@ impl SessionStore for MemoryStore {
     }
 
     async fn save(&self, session: &Session) -> Result<(), StoreError> {
-        self.cache.insert(session.user().clone(), session.clone());
+        self.change(session.user(), |_| Op::Put(session.clone()));
         self.changed(Change::Saved { user: session.user().clone(), id: session.id() });
         Ok(())
     }
 
     async fn remove(&self, user: &UserId) -> Result<bool, StoreError> {
-        Ok(self.cache.remove(user).is_some_and(|session| self.removed(&session)))
+        Ok(self.remove_where(user, |_| true))
     }
 
     async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
-        let outcome = self.cache.entry_by_ref(user).and_compute_with(|entry| match entry {
-            Some(entry) if entry.value().id() == id => Op::Remove,
-            _ => Op::Nop,
-        });
-        Ok(matches!(outcome, CompResult::Removed(entry) if self.removed(entry.value())))
+        Ok(self.remove_where(user, |session| session.id() == id))
     }
 
     fn changes(&self) -> ChangeStream {
