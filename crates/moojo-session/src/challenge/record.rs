@@ -19,15 +19,16 @@ pub type Revision = u64;
 ///                        └──▶ Refused      └──▶ (locked: no attempts left)
 /// ```
 ///
-/// A code can be tried as soon as one may have arrived: after `Sent`, after `Unknown`, and after a
-/// refused resend if an earlier code was sent.
+/// A code can be tried as soon as one may have arrived: from `Sending` on, and after a refused
+/// resend if an earlier code was sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Challenge {
     user: UserId,
     revision: Revision,
     address: String,
     state: ChallengeState,
-    code_may_be_out: bool,
+    /// Whether a code of a send before the latest one may be in the person's hands.
+    earlier_code: bool,
     attempts: u32,
     sent_at: DateTime<Utc>,
     resend_at: DateTime<Utc>,
@@ -65,7 +66,7 @@ impl Challenge {
             revision: rand_revision(),
             address: address.into(),
             state: ChallengeState::Sending,
-            code_may_be_out: false,
+            earlier_code: false,
             attempts: 0,
             sent_at: now,
             resend_at,
@@ -113,9 +114,15 @@ impl Challenge {
         self.lapses_at
     }
 
-    /// Whether a code of this login may be in the person's hands and was not used yet.
+    /// Whether a code of this login may be in the person's hands and was not used yet. While a send
+    /// is being made it may be: the message can be faster than the answer, and whoever made the
+    /// send may have crashed.
     pub fn code_may_be_out(&self) -> bool {
-        self.code_may_be_out && !matches!(self.state, ChallengeState::Redeemed(_))
+        match self.state {
+            ChallengeState::Sending | ChallengeState::Sent | ChallengeState::Unknown => true,
+            ChallengeState::Refused => self.earlier_code,
+            ChallengeState::Redeemed(_) => false,
+        }
     }
 
     /// Another send to the same address, recorded before it is made.
@@ -126,28 +133,37 @@ impl Challenge {
         resend_at: DateTime<Utc>,
         lapses_at: DateTime<Utc>,
     ) -> Self {
-        let code_may_be_out = self.code_may_be_out();
+        let earlier_code = self.code_may_be_out();
         let state = ChallengeState::Sending;
-        Self { state, code_may_be_out, sent_at: now, resend_at, lapses_at, ..self.next() }
+        Self { state, earlier_code, sent_at: now, resend_at, lapses_at, ..self.next() }
     }
 
     /// The send was taken. A new code has all its attempts.
     #[must_use]
     pub fn sent(&self) -> Self {
-        Self { state: ChallengeState::Sent, code_may_be_out: true, attempts: 0, ..self.next() }
+        Self { state: ChallengeState::Sent, attempts: 0, ..self.next() }
     }
 
     /// Nobody knows whether the send was taken. If so the code has all its attempts; if not, the
     /// older code has them again, once.
     #[must_use]
     pub fn unknown(&self) -> Self {
-        Self { state: ChallengeState::Unknown, code_may_be_out: true, attempts: 0, ..self.next() }
+        Self { state: ChallengeState::Unknown, attempts: 0, ..self.next() }
     }
 
-    /// The send was refused; an earlier code stays good. No further send before `resend_at`.
+    /// The send was refused; an earlier code stays good. No further send before `resend_at`, until
+    /// when the record stays at least.
     #[must_use]
     pub fn refused(&self, resend_at: DateTime<Utc>) -> Self {
-        Self { state: ChallengeState::Refused, resend_at, ..self.next() }
+        let lapses_at = self.lapses_at.max(resend_at);
+        Self { state: ChallengeState::Refused, resend_at, lapses_at, ..self.next() }
+    }
+
+    /// The send certainly never reached Moojo: everything is as it was in `before`, the record that
+    /// the send was made from.
+    #[must_use]
+    pub fn not_sent(&self, before: &Self) -> Self {
+        Self { revision: self.next().revision, ..before.clone() }
     }
 
     /// One more attempt, counted before it is made.
@@ -223,7 +239,7 @@ mod tests {
 
     #[test]
     fn rule_8_a_code_can_be_tried_once_one_may_have_arrived() {
-        assert!(!opened().code_may_be_out());
+        assert!(opened().code_may_be_out());
         assert!(!opened().refused(opened().resend_at()).code_may_be_out());
         assert!(opened().sent().code_may_be_out());
         assert!(opened().unknown().code_may_be_out());
@@ -242,10 +258,26 @@ mod tests {
     }
 
     #[test]
+    fn a_send_that_never_went_out_leaves_everything_as_it_was() {
+        let before = opened().sent().attempted();
+        let later = before.lapses_at();
+        let sending = before.resend(later, later, later);
+        let undone = sending.not_sent(&before);
+        assert_eq!(undone.revision(), sending.revision() + 1);
+        assert_eq!(Challenge { revision: before.revision, ..undone }, before);
+    }
+
+    #[test]
+    fn a_refusal_is_remembered_until_the_next_send_is_allowed() {
+        let late = opened().lapses_at() + TimeDelta::hours(1);
+        assert_eq!(opened().refused(late).lapses_at(), late);
+    }
+
+    #[test]
     fn a_resend_after_success_is_a_new_login() {
         let at = opened().resend_at();
         let done = opened().sent().redeemed(SessionId::random());
-        assert!(!done.resend(at, at, at).code_may_be_out());
+        assert!(!done.resend(at, at, at).refused(at).code_may_be_out());
     }
 
     #[test]
