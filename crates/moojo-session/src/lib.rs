@@ -1,4 +1,31 @@
-//! Sessions of many users for tower stacks.
+//! Bearer token sessions of many users, for [tower](https://docs.rs/tower) stacks.
+//!
+//! A process that acts for people sends each one's token with each call. Moojo's tokens live two
+//! hours and cannot be refreshed: a new one takes a code from an SMS, which the person types. This
+//! crate keeps the tokens, puts the right one on each request, and says in a typed way when a person
+//! has to log in again. How a login is made is the business of `moojo-otp`; this crate knows no HTTP
+//! client and no TLS.
+//!
+//! - [`SessionManager`] holds the sessions of all users, in front of a [`SessionStore`].
+//! - [`SessionLayer`] attaches the token to requests that are bound to a user by a [`UserId`] or a
+//!   [`UserHandle`] in their extensions. The example of the whole is there.
+//! - [`ReauthRequired`] is the signal, and [`Error`] all that a call can end in.
+//! - [`MemoryStore`] is the store of a single process. Others implement [`SessionStore`]; the
+//!   feature `conformance` tests them.
+//! - [`ChallengeStore`] keeps logins under way, for `moojo-otp`.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `test-util`: `ManualClock`, which tests move.
+//! - `conformance`: the rules of the store traits as test cases for any store.
+//! - `serde`: `ExposedSession`, a session as a store writes it, with the token in the clear.
+//!
+//! # Runtime
+//!
+//! The crate needs tokio, with its timer enabled. A call whose session is in memory touches neither.
+
 mod broadcast;
 mod challenge;
 mod clock;

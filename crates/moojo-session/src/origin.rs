@@ -73,15 +73,15 @@ impl<'a> Parts<'a> {
         };
         let authority = uri.authority()?;
         let host = authority.host();
-        if host.is_empty() || authority.as_str().contains('@') {
+        if host.is_empty() {
             return None;
         }
         Some(Self { scheme, host, port: port(authority, scheme)? })
     }
 }
 
-/// The effective port; `None` for one that is no number of 16 bits, which [`Authority::port`]
-/// would pass over.
+/// The effective port. `None` for one that is no number of 16 bits, which [`Authority::port`]
+/// would pass over, and if a user name stands before the host.
 fn port(authority: &Authority, scheme: Scheme) -> Option<u16> {
     match authority.as_str().strip_prefix(authority.host())? {
         "" | ":" => Some(scheme.default_port()),

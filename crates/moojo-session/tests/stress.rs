@@ -2,6 +2,8 @@
 //! logins, removals and refusals going on. No request carries another user's token, and none goes
 //! out without one.
 
+#![allow(clippy::print_stdout)]
+
 #[path = "common/server.rs"]
 mod server;
 
