@@ -1,0 +1,67 @@
+//! Moojo's login by SMS code or Firebase JWT: a client of its HTTP API, and the login flow on top
+//! of it that puts sessions into a [`SessionManager`](moojo_session::SessionManager).
+//!
+//! ```no_run
+//! use moojo_otp::{LoginError, LoginFlow, MoojoClient, PhoneNumber, VerificationCode};
+//! use moojo_session::{ApiKey, MemoryStore, SessionManager, UserId};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let moojo = MoojoClient::builder(ApiKey::new(std::env::var("MOOJO_API_KEY")?)?).build()?;
+//! let sessions = SessionManager::new(MemoryStore::new());
+//! let login = LoginFlow::new(moojo, sessions.clone());
+//!
+//! let alice = UserId::new("alice")?;
+//! let phone: PhoneNumber = "+1(555)987-6543".parse()?;
+//! login.send_code(&alice, &phone).await?; // one SMS
+//!
+//! let typed = VerificationCode::new("133575")?;
+//! match login.verify(&alice, &typed).await {
+//!     Ok(session) => println!("logged in until {}", session.expires_at()),
+//!     Err(LoginError::WrongCode { attempts_left, .. }) => println!("{attempts_left} left"),
+//!     Err(error) => match error.retry_at() {
+//!         Some(at) => println!("{error}; a new code can be had at {at}"),
+//!         None => return Err(error.into()),
+//!     },
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The parts
+//!
+//! - [`LoginFlow`] sends codes and turns them into sessions, with cooldown, limits and a record of
+//!   what was sent. Most need nothing else.
+//! - [`MoojoClient`] makes the calls. It repeats one only where it is certain that Moojo received
+//!   nothing, so no SMS goes out twice.
+//! - [`Transport`] is what it sends with: reqwest, unless you give it another.
+//! - [`Classify`] is the one place that says what errors mean, of which Moojo documents none.
+//! - [`PhoneNumber`], [`VerificationCode`] and [`FirebaseJwt`] are what people type or bring along.
+//!
+//! # What stays in
+//!
+//! No token, code, key, JWT or whole phone number is in any `Debug`, `Display`, error or event of
+//! this crate, not even if Moojo's answer repeats it: of an answer only its status, its trace id
+//! and the usual names of its fields are shown ([`Reply`]).
+//!
+//! # Features
+//!
+//! - `rustls` (on): https, by rustls with aws-lc-rs. Without it the default transport speaks plain
+//!   http only.
+
+mod answer;
+mod classify;
+mod client;
+mod code;
+mod error;
+mod login;
+mod phone;
+mod transport;
+
+pub use answer::{Answer, Endpoint, Reply};
+pub use classify::{Classify, DefaultClassifier, Verdict};
+pub use client::{Authentication, CodeSent, MoojoClient, MoojoClientBuilder, PhoneFormat};
+pub use code::{FirebaseJwt, InvalidCode, InvalidJwt, VerificationCode};
+pub use error::{ConfigError, Malformation, MoojoError};
+pub use login::{LoginError, LoginFlow, LoginFlowBuilder};
+pub use phone::{InvalidPhoneNumber, PhoneNumber};
+pub use transport::{Transport, TransportError};

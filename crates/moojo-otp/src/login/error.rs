@@ -1,0 +1,169 @@
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use moojo_session::{Challenge, Error, Session, StoreError};
+
+use super::flights::NoOutcome;
+use crate::error::MoojoError;
+
+/// Why a code was not sent or a login not made. Clones share what they have in common.
+///
+/// None of these has changed anything for a user who is logged in, except
+/// [`NotSaved`](Self::NotSaved), in which the store may have.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoginError {
+    /// A code was asked for a moment ago, or Moojo wants to be left alone for a while.
+    #[error("the next code can be asked for at {retry_at}")]
+    ResendTooSoon {
+        /// When the next one can be asked for.
+        retry_at: DateTime<Utc>,
+    },
+
+    /// The number has got as many codes as it may get in so much time.
+    #[error("the number has got too many codes: the next can be asked for at {retry_at}")]
+    TooManySends {
+        /// When the next one can be asked for.
+        retry_at: DateTime<Utc>,
+    },
+
+    /// Nobody knows whether Moojo sends a code. It is not asked again by itself; if a code
+    /// arrives, it can be verified.
+    #[error("a code may have been sent or not")]
+    SendUnknown {
+        /// The login as it stands.
+        challenge: Box<Challenge>,
+        /// What happened.
+        #[source]
+        source: MoojoError,
+    },
+
+    /// No code was sent, or the one that was has lapsed.
+    #[error("there is no code to verify: one has to be sent first")]
+    NoOpenChallenge {
+        /// When one can be asked for.
+        retry_at: DateTime<Utc>,
+    },
+
+    /// The code is wrong.
+    #[error("the code was refused; {attempts_left} attempts are left")]
+    WrongCode {
+        /// How many more times a code may be tried before a new one is needed.
+        attempts_left: u32,
+        /// When the next code can be asked for.
+        resend_at: DateTime<Utc>,
+        /// Moojo's answer.
+        #[source]
+        source: MoojoError,
+    },
+
+    /// Too many codes were tried. A new one is needed; Moojo was not asked.
+    #[error("too many wrong codes: a new one can be asked for at {retry_at}")]
+    Locked {
+        /// When the next one can be asked for.
+        retry_at: DateTime<Utc>,
+    },
+
+    /// The code has made a session already. Moojo was not asked.
+    #[error("the code was used already")]
+    CodeAlreadyUsed {
+        /// When the next one can be asked for.
+        retry_at: DateTime<Utc>,
+    },
+
+    /// Moojo could not be reached or did not do what it was asked.
+    #[error("Moojo did not do it")]
+    Moojo {
+        /// When to try again, where that is known.
+        retry_at: Option<DateTime<Utc>>,
+        /// What happened.
+        #[source]
+        source: MoojoError,
+    },
+
+    /// Moojo has logged the person in, but the session could not be put into the store, though it
+    /// was tried a few times. Keep it: `sessions.insert(session)` saves it later without another
+    /// code.
+    #[error("the session could not be saved")]
+    NotSaved {
+        /// The session.
+        session: Session,
+        /// Why.
+        #[source]
+        source: Error,
+    },
+
+    /// What is under way could not be looked up or recorded. Moojo was not asked.
+    #[error("the login under way could not be looked up or recorded")]
+    Challenges(#[source] StoreError),
+
+    /// Others changed this user's login again and again meanwhile. Moojo was not asked.
+    #[error("the login under way was changed by others")]
+    Contended,
+
+    /// The flow has as many calls under way as it may have. Nothing was done.
+    #[error("too many logins are under way in this process")]
+    Overloaded,
+
+    /// The task that made the call went away with its runtime, or panicked. What it did is unknown.
+    #[error("the login was interrupted")]
+    Interrupted,
+}
+
+impl LoginError {
+    /// When the same can be tried again, or a new code asked for, where that is known.
+    pub fn retry_at(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::ResendTooSoon { retry_at }
+            | Self::TooManySends { retry_at }
+            | Self::NoOpenChallenge { retry_at }
+            | Self::Locked { retry_at }
+            | Self::CodeAlreadyUsed { retry_at } => Some(*retry_at),
+            Self::SendUnknown { challenge, .. } => Some(challenge.resend_at()),
+            Self::WrongCode { attempts_left: 0, resend_at, .. } => Some(*resend_at),
+            Self::Moojo { retry_at, .. } => *retry_at,
+            Self::WrongCode { .. }
+            | Self::NotSaved { .. }
+            | Self::Challenges(_)
+            | Self::Contended
+            | Self::Overloaded
+            | Self::Interrupted => None,
+        }
+    }
+
+    /// A failure of Moojo, at `now`.
+    pub(super) fn moojo(source: MoojoError, now: DateTime<Utc>) -> Self {
+        let retry_at = match &source {
+            MoojoError::RateLimited { retry_after: Some(after), .. } => Some(later(now, *after)),
+            _ => None,
+        };
+        Self::Moojo { retry_at, source }
+    }
+}
+
+impl From<StoreError> for LoginError {
+    fn from(error: StoreError) -> Self {
+        Self::Challenges(error)
+    }
+}
+
+/// The outcome of a call that others may share.
+pub(super) trait Shared<T> {
+    fn shared(self) -> Result<T, LoginError>;
+}
+
+impl<T> Shared<T> for Result<Result<T, LoginError>, NoOutcome> {
+    fn shared(self) -> Result<T, LoginError> {
+        match self {
+            Ok(outcome) => outcome,
+            Err(NoOutcome::Full) => Err(LoginError::Overloaded),
+            Err(NoOutcome::Lost) => Err(LoginError::Interrupted),
+        }
+    }
+}
+
+/// The moment `after` from `now`, or the last one there is.
+pub(super) fn later(now: DateTime<Utc>, after: Duration) -> DateTime<Utc> {
+    let after = chrono::TimeDelta::from_std(after).unwrap_or(chrono::TimeDelta::MAX);
+    now.checked_add_signed(after).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}

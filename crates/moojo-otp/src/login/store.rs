@@ -1,0 +1,119 @@
+//! The challenge store as the flow uses it: with a time limit, and with changes that go on until
+//! they meet a record that nobody else changes.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use moojo_session::{
+    Admission, Challenge, ChallengeStore, Clock, Quota, Revision, StoreError, UserId,
+};
+
+/// How often a change is begun anew because others were faster.
+pub(super) const MAX_ROUNDS: usize = 16;
+
+pub(super) struct Challenges {
+    store: Arc<dyn ChallengeStore>,
+    clock: Arc<dyn Clock>,
+    timeout: Duration,
+}
+
+/// The store's time is over.
+#[derive(Debug, thiserror::Error)]
+#[error("it took longer than {0:?}")]
+struct TimedOut(Duration);
+
+impl Challenges {
+    pub(super) fn new(
+        store: Arc<dyn ChallengeStore>,
+        clock: Arc<dyn Clock>,
+        timeout: Duration,
+    ) -> Self {
+        Self { store, clock, timeout }
+    }
+
+    pub(super) async fn load(
+        &self,
+        user: &UserId,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Challenge>, StoreError> {
+        self.limited(self.store.load(user, now)).await
+    }
+
+    pub(super) async fn swap(
+        &self,
+        expected: Option<Revision>,
+        next: &Challenge,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        self.limited(self.store.swap(expected, next, now)).await
+    }
+
+    pub(super) async fn remove(
+        &self,
+        user: &UserId,
+        expected: Revision,
+    ) -> Result<bool, StoreError> {
+        self.limited(self.store.remove(user, expected)).await
+    }
+
+    pub(super) async fn admit(
+        &self,
+        quota: &Quota<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Admission, StoreError> {
+        self.limited(self.store.admit(quota, now)).await
+    }
+
+    /// Makes `change` of the record that is `known`, or of what others have made of it meanwhile as
+    /// long as `change` has something to say of that. Gives what was written.
+    ///
+    /// What cannot be recorded is lost, and the record stays as it was before a call of Moojo: as
+    /// one whose outcome is unknown. That is safe, so it is no error of the call.
+    pub(super) async fn settle(
+        &self,
+        known: Challenge,
+        change: impl Fn(&Challenge) -> Option<Challenge>,
+    ) -> Option<Challenge> {
+        let settled = self.try_settle(known, change).await;
+        settled.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the outcome of a call could not be recorded");
+            None
+        })
+    }
+
+    async fn try_settle(
+        &self,
+        known: Challenge,
+        change: impl Fn(&Challenge) -> Option<Challenge>,
+    ) -> Result<Option<Challenge>, StoreError> {
+        let user = known.user().clone();
+        let mut current = known;
+        for _ in 0..MAX_ROUNDS {
+            let now = self.clock.now();
+            let Some(next) = change(&current) else { return Ok(None) };
+            if self.swap(Some(current.revision()), &next, now).await? {
+                return Ok(Some(next));
+            }
+            match self.load(&user, now).await? {
+                Some(changed) => current = changed,
+                None => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn limited<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        tokio::select! {
+            biased;
+            outcome = call => outcome,
+            () = self.clock.sleep(self.timeout) => {
+                Err(StoreError::timed_out(TimedOut(self.timeout)))
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What the examples share: a plain HTTP client, and how they print.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use moojo_session::Session;
+
+/// A request's body.
+pub type Body = Full<Bytes>;
+
+/// The client of hyper-util, over plain TCP, for the simulator on this machine.
+pub type HttpClient = Client<HttpConnector, Body>;
+
+/// Makes an [`HttpClient`].
+pub fn http_client() -> HttpClient {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+/// A session's token as it may be shown: its last four characters.
+pub fn masked(session: &Session) -> String {
+    let token = session.access_token();
+    let token = token.expose_secret();
+    let tail = token.char_indices().rev().nth(3).map_or("", |(at, _)| &token[at..]);
+    format!("••••{tail}")
+}

@@ -1,0 +1,64 @@
+//! A login against the real Moojo: a code is sent to the number, and you type it.
+//!
+//! ```text
+//! MOOJO_API_KEY=… cargo run --example login -- "+1 555 987 6543"
+//! ```
+//!
+//! `MOOJO_BASE_URL` names another Moojo, such as the simulated one (`cargo run -p moojo-sim`).
+#![allow(clippy::print_stdout)]
+
+use std::error::Error;
+use std::io::{self, Write};
+
+use moojo_examples::masked;
+use moojo_otp::{LoginError, LoginFlow, MoojoClient, PhoneNumber, VerificationCode};
+use moojo_session::{ApiKey, MemoryStore, Session, SessionManager, UserId};
+
+const USAGE: &str = "MOOJO_API_KEY=… cargo run --example login -- \"+1 555 987 6543\"";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let phone: PhoneNumber = std::env::args().nth(1).ok_or(USAGE)?.parse()?;
+    let api_key = ApiKey::new(std::env::var("MOOJO_API_KEY").map_err(|_| USAGE)?)?;
+    let mut moojo = MoojoClient::builder(api_key);
+    if let Ok(url) = std::env::var("MOOJO_BASE_URL") {
+        moojo = moojo.base_url(&url)?;
+    }
+    let login = LoginFlow::new(moojo.build()?, SessionManager::new(MemoryStore::new()));
+
+    let user = UserId::new("me")?;
+    login.send_code(&user, &phone).await?;
+    println!("A code is on its way to {phone}.");
+    let session = ask_for_code(&login, &user).await?;
+
+    println!("Logged in.");
+    println!("  token          {}", masked(&session));
+    println!("  good until     {}", session.expires_at().format("%Y-%m-%d %H:%M:%S UTC"));
+    println!("  public user id {}", session.public_user_id().unwrap_or("(none)"));
+    Ok(())
+}
+
+/// Asks until the code is right or no attempts are left.
+async fn ask_for_code(login: &LoginFlow, user: &UserId) -> Result<Session, Box<dyn Error>> {
+    loop {
+        print!("Code: ");
+        io::stdout().flush()?;
+        let mut typed = String::new();
+        if io::stdin().read_line(&mut typed)? == 0 {
+            return Err("no code was typed".into());
+        }
+        let code = match VerificationCode::new(&typed) {
+            Ok(code) => code,
+            Err(error) => {
+                println!("That is no code: {error}.");
+                continue;
+            }
+        };
+        match login.verify(user, &code).await {
+            Err(LoginError::WrongCode { attempts_left, .. }) if attempts_left > 0 => {
+                println!("That is not the code; {attempts_left} attempts are left.");
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+}
