@@ -252,6 +252,21 @@ async fn rule_8_a_send_that_never_went_out_leaves_no_trace() {
 }
 
 #[tokio::test]
+async fn sends_that_never_went_out_use_up_no_quota() {
+    let world = world();
+    for _ in 0..20 {
+        world.fake.then(not_sent());
+        let error = world.send().await.unwrap_err();
+        assert!(matches!(error, LoginError::Moojo { .. }), "{error}");
+    }
+    for _ in 0..5 {
+        world.send().await.unwrap();
+        world.pass(30);
+    }
+    assert!(matches!(world.send().await, Err(LoginError::TooManySends { .. })));
+}
+
+#[tokio::test]
 async fn rule_8_a_refused_resend_leaves_the_earlier_code_good() {
     let other: PhoneNumber = "+15559876544".parse().unwrap();
     for (to, outcome) in [
@@ -537,6 +552,14 @@ impl ChallengeStore for Down {
         _: &Quota<'_>,
         _: chrono::DateTime<chrono::Utc>,
     ) -> Result<Admission, StoreError> {
+        self.answer().await
+    }
+
+    async fn give_back(
+        &self,
+        _: &Quota<'_>,
+        _: chrono::DateTime<chrono::Utc>,
+    ) -> Result<(), StoreError> {
         self.answer().await
     }
 }

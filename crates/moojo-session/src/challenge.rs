@@ -51,6 +51,10 @@ pub trait ChallengeStore: fmt::Debug + Send + Sync + 'static {
 
     /// Counts one use of a quota at the time `now`, if there is any left.
     async fn admit(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<Admission, StoreError>;
+
+    /// Gives back the latest use of a quota that is still counted at the time `now`: what it was
+    /// granted for did not happen. Without any it does nothing.
+    async fn give_back(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<(), StoreError>;
 }
 
 /// So many uses of a key in any window of this length.

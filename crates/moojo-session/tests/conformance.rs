@@ -221,6 +221,7 @@ const CHALLENGE_DEFECTS: &[(&str, Slip)] = &[
     ("a_quota_is_kept", Slip::NoQuota),
     ("a_quota_comes_back_use_by_use", Slip::FixedWindow),
     ("a_refused_use_is_not_counted", Slip::CountsRefused),
+    ("the_latest_use_can_be_given_back", Slip::KeepsUses),
     ("many_at_once_do_not_exceed_a_quota", Slip::CountsInTwoSteps),
     ("debug_shows_no_number", Slip::Talkative),
 ];
@@ -249,6 +250,7 @@ enum Slip {
     NoQuota,
     FixedWindow,
     CountsRefused,
+    KeepsUses,
     CountsInTwoSteps,
     Talkative,
 }
@@ -365,6 +367,13 @@ impl ChallengeStore for Slipping {
                 Ok(if full { Admission::Refused { until } } else { Admission::Granted })
             }
             _ => self.sound.admit(quota, now).await,
+        }
+    }
+
+    async fn give_back(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<(), StoreError> {
+        match self.slip {
+            Slip::KeepsUses => Ok(()),
+            _ => self.sound.give_back(quota, now).await,
         }
     }
 }

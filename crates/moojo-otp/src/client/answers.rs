@@ -62,10 +62,10 @@ impl Authentication {
         &self.token
     }
 
-    /// When the token ends, **by the clock of this machine**: a skew between it and the server that
-    /// shows in the answer's `Date` header is corrected for. That header has whole seconds, and the
-    /// answer took some time: the end is early by that much rather than late. Without the header it
-    /// is the end as Moojo gave it; if Moojo gave none, two hours from the request.
+    /// When the token ends, **by the clock of this machine**. It is the end as Moojo gave it, unless
+    /// the answer's `Date` header shows a skew between the two clocks, which is corrected for. That
+    /// header has whole seconds, and the answer took some time: a corrected end is early by that
+    /// much rather than late. If Moojo gave no end, it is two hours from the request.
     pub fn expires_at(&self) -> DateTime<Utc> {
         self.expires_at
     }
@@ -131,7 +131,7 @@ impl Authentication {
         let date = date_header(&success.headers, &DATE);
         let issued_at = success.sent_at;
         let expires_at =
-            time::local_end(server_end, date, issued_at).ok_or(Malformation::BadExpiry)?;
+            time::local_end(server_end, date, issued_at, now).ok_or(Malformation::BadExpiry)?;
         if expires_at <= now {
             return Err(Malformation::AlreadyExpired);
         }

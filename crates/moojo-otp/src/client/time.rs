@@ -5,13 +5,13 @@ use moojo_session::Session;
 
 use crate::error::Malformation;
 
-/// The end of a token by the local clock, never later than the truth.
+/// The end of a token by the local clock.
 ///
-/// `date` is the server's time at some moment between `sent_at` and the arrival of the answer,
-/// with its fraction of a second cut off. So the server's clock is at most `date + 1 s - sent_at`
-/// ahead of the local one, and by taking that much off the server's end, the result is early by up
-/// to a second and the time that the call took, which is nothing beside the margin that a session
-/// manager keeps, and never late.
+/// `date` is the server's time, with its fraction of a second cut off, at some moment between
+/// `sent_at` and `received_at`. If the local clock may have shown the same at that moment, no skew
+/// is to be seen, and the end is as given. Else the server's clock is at most `date + 1 s - sent_at`
+/// ahead of the local one, and by taking that much off the end, the result is early by up to a
+/// second and the time that the call took, and never late.
 ///
 /// A `date` that is wildly wrong must not make a token immortal: the correction never goes beyond
 /// the documented life of a token, nor beyond what the server says, whichever is later.
@@ -22,11 +22,16 @@ pub(super) fn local_end(
     server_end: Option<DateTime<Utc>>,
     date: Option<DateTime<Utc>>,
     sent_at: DateTime<Utc>,
+    received_at: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
     let documented = sent_at.checked_add_signed(Session::DOCUMENTED_LIFE)?;
     let Some(server_end) = server_end else { return Some(documented) };
     let Some(date) = date else { return Some(server_end) };
-    let life = server_end - date.checked_add_signed(TimeDelta::seconds(1))?;
+    let date_end = date.checked_add_signed(TimeDelta::seconds(1))?;
+    if date <= received_at && sent_at < date_end {
+        return Some(server_end);
+    }
+    let life = server_end - date_end;
     Some(sent_at.checked_add_signed(life)?.min(server_end.max(documented)))
 }
 
@@ -51,14 +56,14 @@ mod tests {
     #[test]
     fn rule_4_without_a_date_the_end_is_as_given() {
         let end = at("2025-02-16T15:12:52.555Z");
-        assert_eq!(local_end(Some(end), None, at("2025-02-16T13:12:52Z")), Some(end));
+        assert_eq!(local_end(Some(end), None, at("2025-02-16T13:12:52Z"), end), Some(end));
     }
 
     #[test]
     fn rule_4_without_an_end_it_is_two_hours_from_the_request() {
         let sent = at("2025-02-16T13:12:52.100Z");
         let date = Some(at("2020-01-01T00:00:00Z"));
-        assert_eq!(local_end(None, date, sent), Some(at("2025-02-16T15:12:52.100Z")));
+        assert_eq!(local_end(None, date, sent, sent), Some(at("2025-02-16T15:12:52.100Z")));
     }
 
     #[test]
@@ -68,14 +73,27 @@ mod tests {
         let sent = at("2025-02-16T12:12:52.700Z");
         let date = Some(at("2025-02-16T13:12:52Z"));
         let end = Some(at("2025-02-16T15:12:52.555Z"));
-        assert_eq!(local_end(end, date, sent), Some(at("2025-02-16T14:12:52.255Z")));
+        assert_eq!(local_end(end, date, sent, sent), Some(at("2025-02-16T14:12:52.255Z")));
         // An hour behind.
         let sent = at("2025-02-16T14:12:52.700Z");
-        assert_eq!(local_end(end, date, sent), Some(at("2025-02-16T16:12:52.255Z")));
+        assert_eq!(local_end(end, date, sent, sent), Some(at("2025-02-16T16:12:52.255Z")));
     }
 
     #[test]
-    fn rule_4_the_end_is_never_later_than_the_truth() {
+    fn rule_4_without_a_skew_to_be_seen_the_end_is_as_given() {
+        let end = at("2025-02-16T15:12:52.555Z");
+        let date = Some(at("2025-02-16T13:12:52Z"));
+        for (sent, received) in [
+            ("2025-02-16T13:12:52.555Z", "2025-02-16T13:12:52.555Z"),
+            ("2025-02-16T13:12:52.999Z", "2025-02-16T13:12:54Z"),
+            ("2025-02-16T13:12:51Z", "2025-02-16T13:12:52Z"),
+        ] {
+            assert_eq!(local_end(Some(end), date, at(sent), at(received)), Some(end));
+        }
+    }
+
+    #[test]
+    fn rule_4_a_skew_makes_no_end_late() {
         // All fractions of a second that `Date` may have cut off, and all latencies.
         let issued = at("2025-02-16T13:12:52Z");
         for server_ms in (0..1000).step_by(37) {
@@ -86,10 +104,12 @@ mod tests {
                     let local = server + TimeDelta::milliseconds(skew);
                     let truth = server_end + TimeDelta::milliseconds(skew);
                     let sent = local - TimeDelta::milliseconds(to);
-                    let end = local_end(Some(server_end), Some(issued), sent).unwrap();
-                    assert!(end <= truth, "{end} {truth}");
-                    let early = truth - end;
-                    assert!(early <= TimeDelta::milliseconds(1000 + to), "{early} {back}");
+                    let received = local + TimeDelta::milliseconds(back);
+                    let end = local_end(Some(server_end), Some(issued), sent, received).unwrap();
+                    // What the header and the time of the call leave open: below any margin.
+                    let open = TimeDelta::milliseconds(1000 + to + back);
+                    assert!((end - truth).abs() <= open, "{end} {truth}");
+                    assert!(end <= truth || end == server_end, "{end} {truth}");
                 }
             }
         }
@@ -100,9 +120,9 @@ mod tests {
         let sent = at("2025-02-16T13:12:52Z");
         let end = at("2025-02-16T15:12:52Z");
         let wild = Some(DateTime::UNIX_EPOCH);
-        assert_eq!(local_end(Some(end), wild, sent), Some(end));
+        assert_eq!(local_end(Some(end), wild, sent, sent), Some(end));
         let past = at("1970-01-01T02:00:00Z");
-        assert_eq!(local_end(Some(past), wild, sent), Some(at("2025-02-16T15:12:51Z")));
+        assert_eq!(local_end(Some(past), wild, sent, sent), Some(at("2025-02-16T15:12:51Z")));
     }
 
     #[test]
@@ -111,7 +131,7 @@ mod tests {
         for a in [first, last] {
             for b in [first, last] {
                 for c in [first, last] {
-                    let _ = local_end(Some(a), Some(b), c);
+                    let _ = local_end(Some(a), Some(b), c, c);
                 }
             }
         }

@@ -38,6 +38,7 @@ pub(super) async fn send_code(
         }
         Err(source @ MoojoError::NotSent { .. }) => {
             flow.undo_send(before, sending).await;
+            flow.give_send_back(&phone).await;
             Err(LoginError::Moojo { retry_at: None, source })
         }
         Err(source) => {
@@ -58,18 +59,35 @@ impl Inner {
         user: &UserId,
         phone: &PhoneNumber,
     ) -> Result<Recorded, LoginError> {
+        self.check_cooldown(user).await?;
+        self.admit_send(phone).await?;
+        let recorded = self.try_record_send(user, phone).await;
+        if recorded.is_err() {
+            self.give_send_back(phone).await;
+        }
+        recorded
+    }
+
+    /// Before the quota is asked: somebody who is too quick uses up none of it.
+    async fn check_cooldown(&self, user: &UserId) -> Result<Option<Challenge>, LoginError> {
+        let now = self.clock.now();
+        match self.challenges.load(user, now).await? {
+            Some(before) if now < before.resend_at() => {
+                Err(LoginError::ResendTooSoon { retry_at: before.resend_at() })
+            }
+            before => Ok(before),
+        }
+    }
+
+    async fn try_record_send(
+        &self,
+        user: &UserId,
+        phone: &PhoneNumber,
+    ) -> Result<Recorded, LoginError> {
         let address = phone.kept(self.moojo.phone_format() == PhoneFormat::AsTyped);
-        let mut admitted = false;
         for _ in 0..MAX_ROUNDS {
+            let before = self.check_cooldown(user).await?;
             let now = self.clock.now();
-            let before = self.challenges.load(user, now).await?;
-            if let Some(before) = before.as_ref().filter(|before| now < before.resend_at()) {
-                return Err(LoginError::ResendTooSoon { retry_at: before.resend_at() });
-            }
-            if !admitted {
-                self.admit_send(phone, now).await?;
-                admitted = true;
-            }
             let resend_at = later(now, self.resend_cooldown);
             let lapses_at = later(now, self.code_life).max(resend_at);
             let sending = match &before {
@@ -86,13 +104,22 @@ impl Inner {
         Err(LoginError::Contended)
     }
 
-    async fn admit_send(&self, phone: &PhoneNumber, now: DateTime<Utc>) -> Result<(), LoginError> {
-        let key = Zeroizing::new(format!("sends:{}", phone.e164()));
-        let quota = Quota { key: &key, limit: self.sends_per_number, window: self.sends_window };
-        match self.challenges.admit(&quota, now).await? {
+    async fn admit_send(&self, phone: &PhoneNumber) -> Result<(), LoginError> {
+        let key = quota_key(phone);
+        match self.challenges.admit(&self.send_quota(&key), self.clock.now()).await? {
             Admission::Granted => Ok(()),
             Admission::Refused { until } => Err(LoginError::TooManySends { retry_at: until }),
         }
+    }
+
+    /// For a send that was admitted and then certainly not made.
+    async fn give_send_back(&self, phone: &PhoneNumber) {
+        let key = quota_key(phone);
+        self.challenges.give_back(&self.send_quota(&key), self.clock.now()).await;
+    }
+
+    fn send_quota<'a>(&self, key: &'a str) -> Quota<'a> {
+        Quota { key, limit: self.sends_per_number, window: self.sends_window }
     }
 
     /// Records what came of the send, unless a later one has taken its place.
@@ -148,6 +175,11 @@ impl Inner {
         };
         self.challenges.settle(sending.clone(), refused).await;
     }
+}
+
+/// What the sends to a number are counted under.
+fn quota_key(phone: &PhoneNumber) -> Zeroizing<String> {
+    Zeroizing::new(format!("sends:{}", phone.e164()))
 }
 
 /// Whether `current` is still the record of the send `sending`, perhaps with attempts counted.

@@ -66,6 +66,13 @@ impl Challenges {
         self.limited(self.store.admit(quota, now)).await
     }
 
+    /// If this fails, the use stays counted.
+    pub(super) async fn give_back(&self, quota: &Quota<'_>, now: DateTime<Utc>) {
+        if let Err(error) = self.limited(self.store.give_back(quota, now)).await {
+            tracing::debug!(%error, "a send that did not happen stays counted");
+        }
+    }
+
     /// Makes `change` of the record that is `known`, or of what others have made of it meanwhile as
     /// long as `change` has something to say of that. Gives what was written.
     ///

@@ -104,6 +104,13 @@ impl ChallengeStore for MemoryChallengeStore {
         }
         Ok(Admission::Refused { until: ends.front().copied().unwrap_or(end) })
     }
+
+    async fn give_back(&self, quota: &Quota<'_>, _: DateTime<Utc>) -> Result<(), StoreError> {
+        if let Some(ends) = self.0.lock().uses.get_mut(quota.key) {
+            ends.pop_back();
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Debug for MemoryChallengeStore {

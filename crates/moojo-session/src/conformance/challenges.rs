@@ -23,6 +23,7 @@ cases![dyn ChallengeStore:
     a_quota_is_kept,
     a_quota_comes_back_use_by_use,
     a_refused_use_is_not_counted,
+    the_latest_use_can_be_given_back,
     many_at_once_do_not_exceed_a_quota,
     debug_shows_no_number,
 ];
@@ -211,6 +212,21 @@ async fn a_refused_use_is_not_counted(store: Store) -> Verdict {
         let _ = store.admit(&three_an_hour(&key), at + TimeDelta::minutes(minutes)).await;
     }
     uses(&store, &key, at + TimeDelta::hours(1), 3).await
+}
+
+async fn the_latest_use_can_be_given_back(store: Store) -> Verdict {
+    let (key, start) = (key(), now());
+    let at = |minutes| start + TimeDelta::minutes(minutes);
+    store.give_back(&three_an_hour(&key), at(0)).await.answered()?;
+    uses(&store, &key, at(0), 2).await?;
+    uses(&store, &key, at(30), 1).await?;
+    store.give_back(&three_an_hour(&key), at(30)).await.answered()?;
+    uses(&store, &key, at(40), 1).await?;
+    let refused = store.admit(&three_an_hour(&key), at(40)).await.answered()?;
+    ensure(refused == Admission::Refused { until: at(60) }, "not one use was given back")?;
+    uses(&store, &key, at(60), 2).await?;
+    let refused = store.admit(&three_an_hour(&key), at(60)).await.answered()?;
+    ensure(refused == Admission::Refused { until: at(100) }, "not the latest use was given back")
 }
 
 async fn many_at_once_do_not_exceed_a_quota(store: Store) -> Verdict {
