@@ -124,6 +124,13 @@ impl<E> Error<E> {
         }
     }
 
+    pub(crate) fn with_trace_id(self, trace_id: Option<&str>) -> Self {
+        match self {
+            Self::ReauthRequired(signal) => signal.with_trace_id(trace_id).into(),
+            other => other,
+        }
+    }
+
     /// The error in the form that tower's own middleware passes on, for a layer over a service
     /// whose error is a box already (`tower::timeout`, `tower::buffer`): a box is no
     /// [`std::error::Error`] itself, so `Error<BoxError>` is none either.

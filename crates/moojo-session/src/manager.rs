@@ -10,7 +10,6 @@ use tokio::sync::broadcast;
 
 use crate::clock::Clock;
 use crate::error::{Error, Limit};
-use crate::reauth::ReauthRequired;
 use crate::session::{Session, SessionId};
 use crate::store::{SessionStore, StoreError};
 use crate::user::UserId;
@@ -146,7 +145,7 @@ impl SessionManager {
     /// # Errors
     /// As [`get`](Self::get), and [`Error::Overloaded`] if too many wait already. When the time is
     /// over, the store is looked at a last time; then it is [`Error::ReauthRequired`], whose
-    /// [`waited`](ReauthRequired::waited) is set.
+    /// [`waited`](crate::ReauthRequired::waited) is set.
     pub async fn wait(&self, user: &UserId, timeout: Duration) -> Result<Session, Error> {
         let slot = self.pin(user)?;
         self.0.wait(&slot, timeout).await
@@ -205,10 +204,7 @@ impl SessionManager {
         trace_id: Option<&str>,
     ) -> Result<Session, Error> {
         self.reject(refused).await?;
-        match self.get(refused.user()).await {
-            Err(Error::ReauthRequired(signal)) => Err(signal.with_trace_id(trace_id).into()),
-            other => other,
-        }
+        self.get(refused.user()).await.map_err(|error| error.with_trace_id(trace_id))
     }
 
     fn pin(&self, user: &UserId) -> Result<Arc<Slot>, Error> {
@@ -259,16 +255,6 @@ impl Inner {
 
     fn expired(&self, user: &UserId, id: SessionId) {
         self.emit(Event::Expired { user: user.clone(), id });
-    }
-
-    /// Raises the signal for the user of `slot`.
-    fn reauth_required(&self, slot: &Slot) -> ReauthRequired {
-        let (reason, first) = slot.lock().signal();
-        let signal = ReauthRequired::new(slot.user().clone(), reason, self.clock.now());
-        if first {
-            self.emit(Event::ReauthRequired(signal.clone()));
-        }
-        signal
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{TestStore, fresh, setup, start, user};
 use moojo_session::{
-    Error, Limit, ManualClock, MemoryStore, ReauthReason, SessionManager, SessionStore,
+    Error, Event, Limit, ManualClock, MemoryStore, ReauthReason, SessionManager, SessionStore,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -107,6 +107,37 @@ async fn a_login_during_a_load_is_what_the_callers_get() {
     store.no_gate();
     assert_eq!(caller.await.unwrap().unwrap(), new);
     assert_eq!(sessions.get(&alice).await.unwrap(), new);
+}
+
+#[tokio::test]
+async fn a_login_just_after_a_load_found_nothing_is_no_signal_to_who_waited_for_the_load() {
+    let (sessions, store, clock) = setup();
+    let alice = user("alice");
+    let gate = store.gate();
+    let caller = tokio::spawn({
+        let (sessions, alice) = (sessions.clone(), alice.clone());
+        async move { sessions.get(&alice).await }
+    });
+    gate.arrived.notified().await;
+    let mut events = sessions.events();
+    let one = fresh(&alice, "one", &clock);
+    let person = tokio::spawn({
+        let (sessions, one) = (sessions.clone(), one.clone());
+        async move {
+            // The load says that there is nothing; its caller is still to be told so.
+            assert!(matches!(events.next().await, Some(Event::ReauthRequired(_))));
+            sessions.insert(one).await.unwrap();
+            events
+        }
+    });
+    tokio::task::yield_now().await;
+    store.no_gate();
+    assert_eq!(caller.await.unwrap().unwrap(), one);
+    let mut events = person.await.unwrap();
+    // And when that one goes, it is told again.
+    sessions.revoke(&alice).await.unwrap();
+    sessions.get(&alice).await.unwrap_err();
+    while !matches!(events.next().await, Some(Event::ReauthRequired(_))) {}
 }
 
 #[tokio::test]

@@ -48,6 +48,15 @@ impl<'a> Binding<'a> {
     }
 }
 
+/// Rule 1, at the moment of attaching and whatever was said before: the session's own user is the
+/// request's.
+pub(super) fn check_user(session: &Session, user: &UserId) -> Result<(), Error> {
+    if session.user() == user {
+        return Ok(());
+    }
+    Err(Error::Store(StoreError::corrupt("the session found is that of another user")))
+}
+
 impl Settings {
     /// Whether a request for a user may go where it goes, as it is.
     pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Error> {
@@ -63,21 +72,14 @@ impl Settings {
     }
 
     /// The session in memory for `binding`, if it is live.
-    pub(super) fn peek(&self, binding: Binding<'_>) -> Result<Option<Session>, Error> {
-        let session = match binding {
+    pub(super) fn peek(&self, binding: Binding<'_>) -> Option<Session> {
+        match binding {
             Binding::Id(user) => self.sessions.peek(user),
             Binding::Handle(handle) => self.sessions.peek_handle(handle),
-        };
-        match session {
-            // Rule 1: compared with the request's own user, whatever was said before.
-            Some(session) if session.user() != binding.user() => {
-                Err(Error::Store(StoreError::corrupt("the session found is that of another user")))
-            }
-            session => Ok(session),
         }
     }
 
-    /// Puts the session's token and the API key on a request that was checked.
+    /// Puts the session's token and the API key on a request that was checked, as was its user.
     pub(super) fn attach<B>(&self, request: &mut Request<B>, session: &Session) {
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, session.authorization().clone());

@@ -98,8 +98,7 @@ where
                     let response = ready!(call.poll(cx)).map_err(Error::Inner)?;
                     let Sent { settings, session, repeat } =
                         sent.take().expect("a future is not polled after its end");
-                    let head = (response.status(), response.headers());
-                    let Some(refusal) = (settings.classifier)(head.0, head.1) else {
+                    let Some(refusal) = settings.classify(&response) else {
                         return Poll::Ready(Ok(response));
                     };
                     let refused = Refused { settings, session, refusal, response, repeat };

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::binding::Binding;
+use super::binding::{Binding, check_user};
 use super::future::{ResponseFuture, Sent};
 use super::slow::{Call, Repeat};
 use super::{ForUser, Settings, WithoutUser};
@@ -63,7 +63,10 @@ impl<S> SessionService<S> {
             return self.refuse(error);
         }
         match settings.peek(binding) {
-            Ok(Some(session)) => {
+            Some(session) => {
+                if let Err(error) = check_user(&session, binding.user()) {
+                    return self.refuse(error);
+                }
                 let repeat = settings
                     .repeats
                     .clone_request(&request)
@@ -72,13 +75,12 @@ impl<S> SessionService<S> {
                 let sent = Sent { settings: Arc::clone(settings), session, repeat };
                 ResponseFuture::sent(self.inner.call(request), sent)
             }
-            Ok(None) => {
+            None => {
                 let user = binding.user().clone();
                 let settings = Arc::clone(settings);
                 let call = Call { settings, service: self.take_ready(), user, request };
                 ResponseFuture::slow(Box::pin(call.run()))
             }
-            Err(error) => self.refuse(error),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::binding::Binding;
+use super::binding::{Binding, check_user};
 use super::{OnReauth, Refusal, Settings};
 use crate::error::Error;
 use crate::session::Session;
@@ -47,22 +47,23 @@ where
     pub(super) async fn run(self) -> Result<Response<R>, Error<S::Error>> {
         let Self { settings, service, user, mut request } = self;
         let unready = service.clone();
-        let mut patience = Patience::new(&settings, &request);
+        let patience = Patience::new(&settings, &request);
         let (mut service, session) = match settings.sessions.get(&user).await {
             Ok(session) => (service, session),
-            Err(Error::ReauthRequired(signal)) if patience.is_left(&settings) => {
+            Err(Error::ReauthRequired(_)) if patience.is_left(&settings) => {
                 // Waiting for a person holds on to no capacity of the service.
-                drop((service, signal));
+                drop(service);
                 patience.wait_ready(&settings, &user, unready.clone()).await?
             }
             Err(error) => return Err(error.widen()),
         };
         let repeat = settings.repeats.clone_request(&request);
+        check_user(&session, &user).map_err(Error::widen)?;
         settings.attach(&mut request, &session);
         let response = service.call(request).await.map_err(Error::Inner)?;
         let Some(refusal) = settings.classify(&response) else { return Ok(response) };
         let repeat = repeat.map(|request| Box::new(Repeat { service: unready, request }));
-        Refused { settings, session, refusal, response, repeat }.run().await
+        Refused { settings, session, refusal, response, repeat }.run_with(Some(patience)).await
     }
 }
 
@@ -70,9 +71,14 @@ impl<S, B, R> Refused<S, B, R>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
 {
-    /// Removes what was refused, and repeats the request once if it can be and there is a newer
-    /// session (rule 5).
+    /// What becomes of a call that has not waited for anybody yet.
     pub(super) async fn run(self) -> Result<Response<R>, Error<S::Error>> {
+        self.run_with(None).await
+    }
+
+    /// Removes what was refused, and repeats the request once if it can be and there is a newer
+    /// session (rule 5), or one comes while there is patience left.
+    async fn run_with(self, patience: Option<Patience>) -> Result<Response<R>, Error<S::Error>> {
         let Self { settings, session, refusal, response, repeat } = self;
         let trace_id = refusal.as_trace_id();
         let newer = settings.sessions.replace(&session, trace_id).await;
@@ -81,32 +87,35 @@ where
             return newer.map(|_| response).map_err(Error::widen);
         };
         let Repeat { service, mut request } = *repeat;
-        let mut patience = Patience::new(&settings, &request);
+        let patience = patience.unwrap_or_else(|| Patience::new(&settings, &request));
         match newer {
             Ok(_) => {}
             Err(Error::ReauthRequired(_)) if patience.is_left(&settings) => {}
             Err(error) => return Err(error.widen()),
         }
         drop(response);
-        let (mut service, session) =
-            patience.wait_ready(&settings, session.user(), service).await?;
-        settings.attach(&mut request, &session);
+        let user = session.user();
+        let ready = patience.wait_ready(&settings, user, service).await;
+        let (mut service, newer) = ready.map_err(|error| error.with_trace_id(trace_id))?;
+        check_user(&newer, user).map_err(Error::widen)?;
+        settings.attach(&mut request, &newer);
         let response = service.call(request).await.map_err(Error::Inner)?;
         let Some(refusal) = settings.classify(&response) else { return Ok(response) };
-        let newer = settings.sessions.replace(&session, refusal.as_trace_id()).await;
-        newer.map(|_| response).map_err(Error::widen)
+        let newest = settings.sessions.replace(&newer, refusal.as_trace_id()).await;
+        newest.map(|_| response).map_err(Error::widen)
     }
 }
 
 /// How long a call may still wait for a login: one deadline for all of its waiting.
 struct Patience {
+    /// `None` if it does not wait.
     until: Option<Duration>,
 }
 
 impl Patience {
     fn new<B>(settings: &Settings, request: &Request<B>) -> Self {
-        let on_reauth = request.extensions().get().copied().unwrap_or(settings.on_reauth);
-        let until = match on_reauth {
+        let of_request = request.extensions().get::<OnReauth>().copied();
+        let until = match of_request.unwrap_or(settings.on_reauth) {
             OnReauth::Fail => None,
             OnReauth::Wait(time) => Some(settings.monotonic().saturating_add(time)),
         };
@@ -124,7 +133,7 @@ impl Patience {
     /// A session of the user, if need be after a login, and the service ready to be called. The
     /// session is judged after the service is ready, so at the moment of sending (rule 4).
     async fn wait_ready<S, B>(
-        &mut self,
+        &self,
         settings: &Settings,
         user: &UserId,
         mut service: S,
@@ -133,9 +142,14 @@ impl Patience {
         S: Service<Request<B>> + Clone,
     {
         loop {
-            settings.sessions.wait(user, self.left(settings)).await.map_err(Error::widen)?;
+            let session = if self.is_left(settings) {
+                settings.sessions.wait(user, self.left(settings)).await
+            } else {
+                settings.sessions.get(user).await
+            };
+            session.map_err(Error::widen)?;
             poll_fn(|cx| service.poll_ready(cx)).await.map_err(Error::Inner)?;
-            if let Some(session) = settings.peek(Binding::Id(user)).map_err(Error::widen)? {
+            if let Some(session) = settings.peek(Binding::Id(user)) {
                 return Ok((service, session));
             }
             // It ended while the service was busy.
@@ -149,7 +163,7 @@ impl Settings {
         self.sessions.clock().monotonic()
     }
 
-    fn classify<R>(&self, response: &Response<R>) -> Option<Refusal> {
+    pub(super) fn classify<R>(&self, response: &Response<R>) -> Option<Refusal> {
         (self.classifier)(response.status(), response.headers())
     }
 }

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Inner;
-use super::slot::{Load, Loaded, Slot};
+use super::events::Event;
+use super::slot::{Load, Loaded, Locked, Slot};
 use crate::error::Error;
+use crate::reauth::{ReauthReason, ReauthRequired};
 use crate::session::{Session, SessionId};
 use crate::store::StoreError;
+use crate::user::UserId;
 
 /// How often a user's session may change while it is being read before the reader gives up.
 const ATTEMPTS: usize = 16;
@@ -26,13 +29,22 @@ impl Inner {
                 Err(_) => Some(Loaded::Failed(StoreError::unavailable("the load was given up"))),
             };
             match loaded {
-                Some(Loaded::Gone) => return Err(self.reauth_required(slot).into()),
+                Some(Loaded::Gone(reason)) => return self.gone(slot, reason),
                 Some(Loaded::Failed(error)) => return Err(error.into()),
                 // In the slot, unless it was changed since: look again.
                 Some(Loaded::Live) | None => {}
             }
         }
         Err(changes_too_fast().into())
+    }
+
+    /// There was no session, for this reason; unless one has arrived since.
+    fn gone(&self, slot: &Slot, reason: ReauthReason) -> Result<Session, Error> {
+        slot.live(self.now(), self.epoch()).ok_or_else(|| self.signal(slot.user(), reason).into())
+    }
+
+    fn signal(&self, user: &UserId, reason: ReauthReason) -> ReauthRequired {
+        ReauthRequired::new(user.clone(), reason, self.clock.now())
     }
 
     /// The session in the slot, or the load to wait for, which is started if none is in flight.
@@ -69,36 +81,35 @@ struct LoadTask {
 
 impl LoadTask {
     async fn run(self) {
-        let mut loaded = None;
         for _ in 0..ATTEMPTS {
-            loaded = self.attempt().await;
-            if loaded.is_some() {
-                break;
+            match self.attempt().await {
+                Settled::Changed => {}
+                Settled::Over(loaded) => return self.answer(loaded),
+                Settled::HasEnded(id, reason) => {
+                    self.answer(Loaded::Gone(reason));
+                    // If this fails, the next load comes here again.
+                    let Self { manager, slot, .. } = &self;
+                    let removal = manager.store.remove_if_current(slot.user(), id);
+                    let _ = manager.limited(removal).await;
+                    return;
+                }
             }
         }
-        let loaded = loaded.unwrap_or_else(|| Loaded::Failed(changes_too_fast()));
+        self.answer(Loaded::Failed(changes_too_fast()));
+    }
+
+    fn answer(&self, loaded: Loaded) {
+        self.slot.lock().set_load(None);
         self.result.send_replace(Some(loaded));
     }
 
-    /// One load. `None` if the session was changed meanwhile, so that what was read may be what is
-    /// no longer there.
-    async fn attempt(&self) -> Option<Loaded> {
+    async fn attempt(&self) -> Settled {
         let Self { manager, slot, .. } = self;
         let version = slot.lock().version();
         let epoch = manager.epoch();
-        let found = match manager.limited(manager.store.load(slot.user())).await {
-            Ok(found) => found,
-            Err(error) => return Some(Loaded::Failed(error)),
-        };
-        match self.settle(found, version, epoch) {
-            Settled::Changed => None,
-            Settled::Over(loaded) => Some(loaded),
-            Settled::HasEnded(id) => {
-                // If this fails, the next load comes here again.
-                let removal = manager.store.remove_if_current(slot.user(), id);
-                let _ = manager.limited(removal).await;
-                Some(Loaded::Gone)
-            }
+        match manager.limited(manager.store.load(slot.user())).await {
+            Ok(found) => self.settle(found, version, epoch),
+            Err(error) => Settled::Over(Loaded::Failed(error)),
         }
     }
 
@@ -110,8 +121,7 @@ impl LoadTask {
             return Settled::Changed;
         }
         let Some(session) = found else {
-            slot.loaded_nothing(false);
-            return Settled::Over(Loaded::Gone);
+            return Settled::Over(Loaded::Gone(self.nothing(slot, false)));
         };
         if session.user() != self.slot.user() {
             // Rule 1. Not cached, not used, and no reason to prompt anybody.
@@ -119,16 +129,25 @@ impl LoadTask {
             return Settled::Over(Loaded::Failed(error));
         }
         if slot.has_seen_end_of(session.id()) {
-            slot.loaded_nothing(true);
-            return Settled::HasEnded(session.id());
+            return Settled::HasEnded(session.id(), self.nothing(slot, true));
         }
         if now.wall >= session.expires_nanos() {
-            slot.loaded_nothing(true);
-            return Settled::Over(Loaded::Gone);
+            return Settled::Over(Loaded::Gone(self.nothing(slot, true)));
         }
         let steady_end = self.manager.steady_end(&session, now);
         slot.loaded(session, steady_end, epoch);
         Settled::Over(Loaded::Live)
+    }
+
+    /// There is no live session. The first to find that since there was one tells of it.
+    fn nothing(&self, mut slot: Locked<'_>, expired: bool) -> ReauthReason {
+        let (reason, first) = slot.loaded_nothing(expired);
+        drop(slot);
+        if first {
+            let signal = self.manager.signal(self.slot.user(), reason);
+            self.manager.emit(Event::ReauthRequired(signal));
+        }
+        reason
     }
 }
 
@@ -138,14 +157,16 @@ enum Settled {
     Changed,
     /// This process saw the session end by the steady clock, and the store, which goes by a wall
     /// clock that was set back, still has it (rule 4).
-    HasEnded(SessionId),
+    HasEnded(SessionId, ReauthReason),
 }
 
 impl Drop for LoadTask {
-    /// Over, or the store panicked, or the runtime goes: the next caller starts anew. Those who
-    /// wait for this load see its result, or the channel closed.
+    /// Without an answer the store has panicked, or the runtime goes: the next caller starts anew,
+    /// and those who wait for this load see the channel closed.
     fn drop(&mut self) {
-        self.slot.lock().set_load(None);
+        if self.result.borrow().is_none() {
+            self.slot.lock().set_load(None);
+        }
     }
 }
 

@@ -49,8 +49,8 @@ pub(crate) struct Slot {
 pub(super) enum Loaded {
     /// A live session; it is in the slot, unless something newer happened since.
     Live,
-    /// There is none.
-    Gone,
+    /// There is none, for this reason.
+    Gone(ReauthReason),
     Failed(StoreError),
 }
 
@@ -66,7 +66,8 @@ pub(super) struct Busy {
     saving: Option<SessionId>,
     load: Option<Load>,
     waiters: usize,
-    arrivals: Arc<Notify>,
+    /// `None` until somebody waits.
+    arrivals: Option<Arc<Notify>>,
     /// Why there is no session any more.
     gone: Option<ReauthReason>,
     /// The session that this process saw end, whatever the store's clock thinks of it.
@@ -116,16 +117,13 @@ impl Slot {
     }
 
     pub(super) fn lock(&self) -> Locked<'_> {
-        let mut busy = self.busy.lock();
-        busy.get_or_insert_default();
-        Locked { slot: self, busy }
+        Locked { slot: self, busy: self.busy.lock() }
     }
 }
 
 /// A slot under its lock.
 pub(super) struct Locked<'a> {
     slot: &'a Slot,
-    /// `Some` until the lock is dropped.
     busy: MutexGuard<'a, Option<Box<Busy>>>,
 }
 
@@ -159,9 +157,14 @@ impl Locked<'_> {
     /// looks again.
     pub(super) fn doubt(&mut self) {
         self.slot.current.store(None);
-        let busy = self.busy();
-        busy.version += 1;
-        busy.arrivals.notify_waiters();
+        self.busy().version += 1;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(arrivals) = self.busy.as_ref().and_then(|busy| busy.arrivals.as_ref()) {
+            arrivals.notify_waiters();
+        }
     }
 
     // A look at what is there.
@@ -189,13 +192,6 @@ impl Locked<'_> {
         self.busy().ended == Some(id)
     }
 
-    /// Why there is no session, and whether this is the first to say so since there was one.
-    pub(super) fn signal(&mut self) -> (ReauthReason, bool) {
-        let busy = self.busy();
-        let first = !std::mem::replace(&mut busy.signalled, true);
-        (busy.gone.unwrap_or(ReauthReason::Missing), first)
-    }
-
     // A shared load.
 
     pub(super) fn load(&mut self) -> Option<Load> {
@@ -212,15 +208,19 @@ impl Locked<'_> {
 
     pub(super) fn loaded(&mut self, session: Session, steady_end: u64, epoch: u32) {
         self.publish(session, steady_end, epoch);
-        self.busy().arrivals.notify_waiters();
+        self.wake();
     }
 
-    /// The store has no live session: whatever is here is not the truth.
-    pub(super) fn loaded_nothing(&mut self, expired: bool) {
+    /// The store has no live session: whatever is here is not the truth. Says why there is none, and
+    /// whether this is the first to say so since there was one.
+    pub(super) fn loaded_nothing(&mut self, expired: bool) -> (ReauthReason, bool) {
         self.slot.current.store(None);
+        let busy = self.busy();
         if expired {
-            self.busy().gone = Some(ReauthReason::Expired);
+            busy.gone = Some(ReauthReason::Expired);
         }
+        let first = !std::mem::replace(&mut busy.signalled, true);
+        (busy.gone.unwrap_or(ReauthReason::Missing), first)
     }
 
     // A change by this process.
@@ -246,7 +246,6 @@ impl Locked<'_> {
         if !overtaken {
             self.publish(session, steady_end, epoch);
         }
-        self.arrived();
     }
 
     /// Takes out the session with this id, or whichever it is, and notes why there is none now.
@@ -285,7 +284,7 @@ impl Locked<'_> {
             return None;
         }
         busy.waiters += 1;
-        Some(Arc::clone(&busy.arrivals))
+        Some(Arc::clone(busy.arrivals.get_or_insert_default()))
     }
 
     pub(super) fn leave(&mut self) {

@@ -28,14 +28,13 @@ impl Inner {
             // arrives after the look wakes this waiter.
             let mut arrival = pin!(waiter.arrivals.notified());
             arrival.as_mut().enable();
-            let signal = match self.get(slot).await {
+            match self.get(slot).await {
                 Err(Error::ReauthRequired(signal)) if over => {
                     return Err(signal.with_waited(timeout).into());
                 }
-                Err(Error::ReauthRequired(signal)) => signal,
+                Err(Error::ReauthRequired(_)) => {}
                 other => return other,
-            };
-            drop(signal);
+            }
             over = poll_fn(|cx| {
                 if arrival.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(false);
