@@ -5,6 +5,7 @@
 //! the revision that was read. Redis does that in one script, SQL in one `UPDATE … WHERE revision`.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -55,6 +56,38 @@ pub trait ChallengeStore: fmt::Debug + Send + Sync + 'static {
     /// Gives back the latest use of a quota that is still counted at the time `now`: what it was
     /// granted for did not happen. Without any it does nothing.
     async fn give_back(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<(), StoreError>;
+}
+
+#[async_trait]
+impl<S: ChallengeStore + ?Sized> ChallengeStore for Arc<S> {
+    async fn load(
+        &self,
+        user: &UserId,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Challenge>, StoreError> {
+        (**self).load(user, now).await
+    }
+
+    async fn swap(
+        &self,
+        expected: Option<Revision>,
+        next: &Challenge,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        (**self).swap(expected, next, now).await
+    }
+
+    async fn remove(&self, user: &UserId, expected: Revision) -> Result<bool, StoreError> {
+        (**self).remove(user, expected).await
+    }
+
+    async fn admit(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<Admission, StoreError> {
+        (**self).admit(quota, now).await
+    }
+
+    async fn give_back(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<(), StoreError> {
+        (**self).give_back(quota, now).await
+    }
 }
 
 /// So many uses of a key in any window of this length.

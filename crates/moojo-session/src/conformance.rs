@@ -86,9 +86,20 @@ impl Outcome {
         self.case
     }
 
+    /// What was wrong, if anything.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
     /// Whether the store kept the rule.
     pub fn passed(&self) -> bool {
         self.failure.is_none()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.what, self.at)
     }
 }
 
@@ -97,7 +108,7 @@ impl fmt::Display for Report {
         for Outcome { case, failure } in &self.outcomes {
             match failure {
                 None => writeln!(f, "ok      {case}")?,
-                Some(Failure { what, at }) => writeln!(f, "FAILED  {case}: {what} ({at})")?,
+                Some(failure) => writeln!(f, "FAILED  {case}: {failure}")?,
             }
         }
         Ok(())

@@ -42,8 +42,10 @@ use repeat::Repeats;
 /// - removes the session if the server [refuses](Self::classifier) its token, and says so in the
 ///   same way.
 ///
-/// A response is passed on as it is, a 401 only if a newer session is there that the request could
-/// not be [repeated](Self::repeat_bodies) with.
+/// A response is passed on as it is, but for one that refuses the token: that one is only if a newer
+/// session is there and the request could not be [repeated](Self::repeat_bodies) with it. If the
+/// store fails while the refused session is being removed, the call gives
+/// [`Error::Store`](crate::Error::Store) in place of the response.
 ///
 /// # Where to put it
 ///
@@ -115,6 +117,7 @@ struct Settings {
 
 /// What becomes of a request that is bound to no user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum WithoutUser {
     /// It is refused with [`Error::UserRequired`](crate::Error::UserRequired).
     #[default]
@@ -125,6 +128,7 @@ pub enum WithoutUser {
 
 /// What becomes of an `Authorization` header that the caller has set on a request for a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum OnAuthorization {
     /// The user's token takes its place.
     #[default]
@@ -137,12 +141,15 @@ pub enum OnAuthorization {
 /// What becomes of a request whose user has to log in again. Set it for the
 /// [layer](SessionLayer::on_reauth), or for one request by inserting it into its extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum OnReauth {
     /// It fails at once with [`Error::ReauthRequired`](crate::Error::ReauthRequired).
     #[default]
     Fail,
     /// It waits this long for a session of the user to be inserted, without holding on to the
-    /// capacity of the service under the layer, and then fails in the same way.
+    /// capacity of the service under the layer, and then fails in the same way. A request that went
+    /// out already and whose token was refused waits only if it can be
+    /// [repeated](SessionLayer::repeat_bodies); else it fails at once.
     Wait(Duration),
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use crate::clock::Clock;
 use crate::error::{Error, Limit};
@@ -77,6 +77,8 @@ struct Inner {
     epoch: AtomicU32,
     feed: Feed,
     events: broadcast::Sender<Event>,
+    /// Told whenever changes may have been missed.
+    gaps: Notify,
     waiting: AtomicUsize,
     max_waiters: usize,
     max_waiters_per_user: usize,
@@ -139,8 +141,8 @@ impl SessionManager {
         self.0.reject(session).await
     }
 
-    /// The user's live session, or the next one to arrive within `timeout`, counted by the
-    /// manager's clock and by tokio's timer, whichever is faster.
+    /// The user's live session, or the next one to arrive within `timeout`, counted by
+    /// [`Clock::sleep`]. A look at the store that is under way when the time is over is waited for.
     ///
     /// # Errors
     /// As [`get`](Self::get), and [`Error::Overloaded`] if too many wait already. When the time is

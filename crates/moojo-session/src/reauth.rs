@@ -79,7 +79,8 @@ impl ReauthRequired {
     }
 
     /// The trace id of the answer that refused the token, where the
-    /// [classifier](crate::SessionLayer::classifier) found one.
+    /// [classifier](crate::SessionLayer::classifier) found one. The default one looks for none: it
+    /// sees the head of an answer, and Moojo documents its trace id in the body.
     pub fn trace_id(&self) -> Option<&str> {
         self.0.trace_id.as_deref()
     }

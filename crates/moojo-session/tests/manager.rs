@@ -112,7 +112,8 @@ async fn rule_4_a_wall_clock_set_back_gives_no_session_more_time() {
     assert!(store.memory().load(&alice).await.unwrap().is_some());
     assert_eq!(reason(sessions.get(&alice).await), ReauthReason::Expired);
     assert_eq!(reason(sessions.get(&alice).await), ReauthReason::Expired);
-    assert!(store.memory().load(&alice).await.unwrap().is_none(), "the store was told");
+    // Other processes judge for themselves: the store keeps it.
+    assert!(store.memory().load(&alice).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -72,7 +72,8 @@ impl Inner {
     async fn check_cooldown(&self, user: &UserId) -> Result<Option<Challenge>, LoginError> {
         let now = self.clock.now();
         match self.challenges.load(user, now).await? {
-            Some(before) if now < before.resend_at() => {
+            // A send in the future is one before the clock was set back.
+            Some(before) if before.sent_at() <= now && now < before.resend_at() => {
                 Err(LoginError::ResendTooSoon { retry_at: before.resend_at() })
             }
             before => Ok(before),

@@ -24,6 +24,8 @@ struct State {
     uses: HashMap<String, VecDeque<DateTime<Utc>>>,
     /// When the maps are next cleared of what has lapsed, in entries.
     clear_at: usize,
+    /// The second in which they were last cleared: when they are full, once in each.
+    cleared_at: Option<i64>,
 }
 
 impl MemoryChallengeStore {
@@ -43,12 +45,17 @@ impl State {
         if len < self.clear_at.max(64) {
             return Ok(());
         }
+        let full = || StoreError::refused("too many logins are under way");
+        if len >= MemoryChallengeStore::MAX_RECORDS && self.cleared_at == Some(now.timestamp()) {
+            return Err(full());
+        }
+        self.cleared_at = Some(now.timestamp());
         self.challenges.retain(|_, challenge| now < challenge.lapses_at());
         self.uses.retain(|_, ends| ends.back().is_some_and(|end| now < *end));
         let left = self.challenges.len().max(self.uses.len());
         self.clear_at = (left * 2).min(MemoryChallengeStore::MAX_RECORDS);
         if left >= MemoryChallengeStore::MAX_RECORDS {
-            return Err(StoreError::refused("too many logins are under way"));
+            return Err(full());
         }
         Ok(())
     }
@@ -78,7 +85,9 @@ impl ChallengeStore for MemoryChallengeStore {
         if state.live(next.user(), now).map(Challenge::revision) != expected {
             return Ok(false);
         }
-        state.make_room(now)?;
+        if !state.challenges.contains_key(next.user()) {
+            state.make_room(now)?;
+        }
         state.challenges.insert(next.user().clone(), next.clone());
         Ok(true)
     }
@@ -91,7 +100,9 @@ impl ChallengeStore for MemoryChallengeStore {
 
     async fn admit(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<Admission, StoreError> {
         let mut state = self.0.lock();
-        state.make_room(now)?;
+        if !state.uses.contains_key(quota.key) {
+            state.make_room(now)?;
+        }
         let window = TimeDelta::from_std(quota.window).map_err(StoreError::refused)?;
         let end = now.checked_add_signed(window).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let ends = state.uses.entry(quota.key.to_owned()).or_default();

@@ -27,8 +27,8 @@ pub struct Challenge {
     revision: Revision,
     address: String,
     state: ChallengeState,
-    /// Whether a code of a send before the latest one may be in the person's hands.
-    earlier_code: bool,
+    /// If a code of an earlier send may be in the person's hands: how often one was tried then.
+    earlier: Option<u32>,
     attempts: u32,
     sent_at: DateTime<Utc>,
     resend_at: DateTime<Utc>,
@@ -66,7 +66,7 @@ impl Challenge {
             revision: rand_revision(),
             address: address.into(),
             state: ChallengeState::Sending,
-            earlier_code: false,
+            earlier: None,
             attempts: 0,
             sent_at: now,
             resend_at,
@@ -84,7 +84,8 @@ impl Challenge {
         self.revision
     }
 
-    /// The whole phone number, in E.164: secret.
+    /// Where the code was sent, as the flow that opened the login wrote it; a phone number is in it:
+    /// secret.
     pub fn expose_address(&self) -> &str {
         &self.address
     }
@@ -120,12 +121,13 @@ impl Challenge {
     pub fn code_may_be_out(&self) -> bool {
         match self.state {
             ChallengeState::Sending | ChallengeState::Sent | ChallengeState::Unknown => true,
-            ChallengeState::Refused => self.earlier_code,
+            ChallengeState::Refused => self.earlier.is_some(),
             ChallengeState::Redeemed(_) => false,
         }
     }
 
-    /// Another send to the same address, recorded before it is made.
+    /// Another send to the same address, recorded before it is made. The new code has all its
+    /// attempts; those that are made while it is being sent count against it.
     #[must_use]
     pub fn resend(
         &self,
@@ -133,22 +135,21 @@ impl Challenge {
         resend_at: DateTime<Utc>,
         lapses_at: DateTime<Utc>,
     ) -> Self {
-        let earlier_code = self.code_may_be_out();
-        let state = ChallengeState::Sending;
-        Self { state, earlier_code, sent_at: now, resend_at, lapses_at, ..self.next() }
+        let earlier = self.code_may_be_out().then_some(self.attempts);
+        let (state, attempts) = (ChallengeState::Sending, 0);
+        Self { state, earlier, attempts, sent_at: now, resend_at, lapses_at, ..self.next() }
     }
 
-    /// The send was taken. A new code has all its attempts.
+    /// The send was taken.
     #[must_use]
     pub fn sent(&self) -> Self {
-        Self { state: ChallengeState::Sent, attempts: 0, ..self.next() }
+        Self { state: ChallengeState::Sent, ..self.next() }
     }
 
-    /// Nobody knows whether the send was taken. If so the code has all its attempts; if not, the
-    /// older code has them again, once.
+    /// Nobody knows whether the send was taken.
     #[must_use]
     pub fn unknown(&self) -> Self {
-        Self { state: ChallengeState::Unknown, attempts: 0, ..self.next() }
+        Self { state: ChallengeState::Unknown, ..self.next() }
     }
 
     /// The send was refused; an earlier code stays good. No further send before `resend_at`, until
@@ -156,14 +157,16 @@ impl Challenge {
     #[must_use]
     pub fn refused(&self, resend_at: DateTime<Utc>) -> Self {
         let lapses_at = self.lapses_at.max(resend_at);
-        Self { state: ChallengeState::Refused, resend_at, lapses_at, ..self.next() }
+        let attempts = self.attempts.saturating_add(self.earlier.unwrap_or(0));
+        Self { state: ChallengeState::Refused, attempts, resend_at, lapses_at, ..self.next() }
     }
 
     /// The send certainly never reached Moojo: everything is as it was in `before`, the record that
     /// the send was made from.
     #[must_use]
     pub fn not_sent(&self, before: &Self) -> Self {
-        Self { revision: self.next().revision, ..before.clone() }
+        let attempts = before.attempts.saturating_add(self.attempts);
+        Self { revision: self.next().revision, attempts, ..before.clone() }
     }
 
     /// One more attempt, counted before it is made.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Answered, Verdict, cases, ensure};
 use crate::challenge::{Admission, Challenge, ChallengeStore, Quota};
@@ -35,7 +35,7 @@ fn someone() -> UserId {
 }
 
 fn now() -> DateTime<Utc> {
-    Utc::now().trunc_subsecs(3)
+    Utc::now()
 }
 
 fn opened(user: &UserId, now: DateTime<Utc>) -> Challenge {

@@ -50,21 +50,33 @@ fn blames_token(headers: &HeaderMap) -> bool {
     challenges.peek().is_none() || challenges.any(is_about_token)
 }
 
-fn is_about_token(challenge: &HeaderValue) -> bool {
-    let challenge = String::from_utf8_lossy(challenge.as_bytes()).to_ascii_lowercase();
-    // One header may hold several challenges, separated like their parameters by commas.
-    let Some(bearer) = challenge
-        .match_indices("bearer")
-        .map(|(at, _)| &challenge[at..])
-        .find(|rest| matches!(rest.as_bytes().get("bearer".len()), None | Some(b' ' | b',')))
-    else {
-        return false;
-    };
-    let error = bearer.split(',').find_map(|part| {
-        let part = part.trim().trim_start_matches("bearer").trim_start();
-        part.strip_prefix("error=")
-    });
-    error.is_none_or(|error| error.trim_matches('"') == "invalid_token")
+/// One header may hold several challenges; these are separated by commas, as their parameters are.
+fn is_about_token(challenges: &HeaderValue) -> bool {
+    let challenges = String::from_utf8_lossy(challenges.as_bytes());
+    let (mut bearer, mut asks_for_bearer) = (false, false);
+    for part in outside_quotes(&challenges) {
+        let (name, rest) = part.trim().split_once([' ', '\t']).unwrap_or((part.trim(), ""));
+        let begins_challenge = !name.contains('=') && !rest.trim_start().starts_with('=');
+        if begins_challenge {
+            bearer = name.eq_ignore_ascii_case("bearer");
+            asks_for_bearer |= bearer;
+        }
+        let parameter = if begins_challenge { rest } else { part };
+        let error = parameter.split_once('=').filter(|(name, _)| name.trim() == "error");
+        if let (true, Some((_, error))) = (bearer, error) {
+            return error.trim().trim_matches('"') == "invalid_token";
+        }
+    }
+    asks_for_bearer
+}
+
+/// The parts between the commas that do not stand in a quoted text.
+fn outside_quotes(text: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    text.split(move |c| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    })
 }
 
 #[cfg(test)]
@@ -96,6 +108,9 @@ mod tests {
         assert!(!refused(500, &["Bearer error=\"invalid_token\""]));
         assert!(!refused(401, &["Basic realm=\"gateway\""]));
         assert!(!refused(401, &["ApiKey"]));
+        assert!(!refused(401, &["Basic realm=\"the bearer gateway\""]));
+        assert!(!refused(401, &["Basic realm=\"a, Bearer b\", charset=\"UTF-8\""]));
+        assert!(!refused(401, &["Bearer error = \"insufficient_scope\""]));
         assert!(!refused(401, &["Bearer error=\"invalid_request\""]));
         assert!(!refused(401, &["Bearer error=\"insufficient_scope\", scope=\"vault\""]));
     }

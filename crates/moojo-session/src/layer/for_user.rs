@@ -31,11 +31,15 @@ pub struct ForUser<S> {
     handle: UserHandle,
 }
 
-impl<S> ForUser<S> {
-    pub(super) fn new(service: SessionService<S>, handle: UserHandle) -> Self {
-        Self { service, handle }
+impl<S> SessionService<S> {
+    /// The same client for one user: every request is bound to the user of `handle`, and one that
+    /// names another user is refused.
+    pub fn for_user(self, handle: UserHandle) -> ForUser<S> {
+        ForUser { service: self, handle }
     }
+}
 
+impl<S> ForUser<S> {
     /// Whose client it is.
     pub fn handle(&self) -> &UserHandle {
         &self.handle

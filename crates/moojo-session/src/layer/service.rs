@@ -9,7 +9,7 @@ use tower_service::Service;
 use super::binding::{Binding, check_user};
 use super::future::{ResponseFuture, Sent};
 use super::slow::{Call, Repeat};
-use super::{ForUser, Settings, WithoutUser};
+use super::{Settings, WithoutUser};
 use crate::error::Error;
 use crate::manager::UserHandle;
 
@@ -29,12 +29,6 @@ impl<S> SessionService<S> {
     /// The service under the layer.
     pub fn get_ref(&self) -> &S {
         &self.inner
-    }
-
-    /// The same client for one user: every request is bound to the user of `handle`, whatever its
-    /// extensions say, and one that names another user is refused.
-    pub fn for_user(self, handle: UserHandle) -> ForUser<S> {
-        ForUser::new(self, handle)
     }
 
     /// Calls for the user of `client`, if there is one, or of the request.

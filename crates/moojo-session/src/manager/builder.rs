@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use super::feed::Feed;
 use super::table::Table;
@@ -30,7 +30,9 @@ pub struct SessionManagerBuilder {
 
 impl SessionManagerBuilder {
     pub(super) fn new<S: SessionStore>(store: S) -> Self {
-        let memory = (&store as &dyn Any).downcast_ref::<MemoryStore>().cloned();
+        let store_as_any = &store as &dyn Any;
+        let shared = store_as_any.downcast_ref::<Arc<MemoryStore>>().map(|store| (**store).clone());
+        let memory = store_as_any.downcast_ref::<MemoryStore>().cloned().or(shared);
         Self {
             store: Arc::new(store),
             memory,
@@ -46,7 +48,7 @@ impl SessionManagerBuilder {
     }
 
     /// The clock to judge by. Default: [`SystemClock`]. A [`MemoryStore`] that has no clock of its
-    /// own takes this one too.
+    /// own takes this one too, unless it is hidden in an `Arc<dyn SessionStore>` or another store.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
@@ -65,9 +67,10 @@ impl SessionManagerBuilder {
         self
     }
 
-    /// How many users the manager remembers at once. Past that it forgets those that were not used
-    /// for longest, who cost one load when they come back; it refuses only if all are in use at the
-    /// very moment. Default: 1,048,576, about 100 bytes each beside their sessions.
+    /// How many users the manager remembers at once. Past that it forgets some that were not used
+    /// for long, who cost one load when they come back; it refuses only if it finds none, because
+    /// those that it looks at (some thousands) are all in use at the very moment.
+    /// Default: 1,048,576, about 100 bytes each beside their sessions.
     pub fn max_users(mut self, users: usize) -> Self {
         self.max_users = users;
         self
@@ -117,6 +120,7 @@ impl SessionManagerBuilder {
             epoch: AtomicU32::new(0),
             feed: Feed::default(),
             events: broadcast::Sender::new(self.event_buffer),
+            gaps: Notify::new(),
             waiting: AtomicUsize::new(0),
             max_waiters: self.max_waiters,
             max_waiters_per_user: self.max_waiters_per_user,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Inner;
 use super::events::Event;
-use super::slot::Slot;
+use super::slot::{Locked, Slot};
 use crate::error::Error;
 use crate::reauth::ReauthReason;
 use crate::session::{Session, SessionId};
@@ -20,7 +20,9 @@ impl Inner {
         let change = Change::begin(self, &user, Some(session.id()));
         let epoch = self.epoch();
         self.limited(self.store.save(&session)).await?;
-        change.saved(&session, epoch);
+        let steady_end = self.steady_end(&session, self.now());
+        let version = change.version;
+        change.end(|slot| slot.saved(version, session.clone(), steady_end, epoch));
         let (id, expires_at) = (session.id(), session.expires_at());
         self.emit(Event::Saved { user, id, expires_at });
         Ok(())
@@ -29,9 +31,12 @@ impl Inner {
     pub(super) async fn revoke(self: &Arc<Self>, user: &UserId) -> Result<bool, Error> {
         self.listen();
         let change = Change::begin(self, user, None);
-        change.forget(None);
+        change.locked(|slot| slot.revoke());
         let removed = self.limited(self.store.remove(user)).await?;
-        change.removed(None, Some(ReauthReason::Revoked));
+        change.end(|slot| {
+            slot.revoke();
+            slot.set_gone(ReauthReason::Revoked);
+        });
         self.emit(Event::Revoked { user: user.clone() });
         Ok(removed)
     }
@@ -40,9 +45,14 @@ impl Inner {
         self.listen();
         let (user, id) = (refused.user(), refused.id());
         let change = Change::begin(self, user, None);
-        change.forget(Some(id));
+        change.locked(|slot| slot.refuse(id));
         let removed = self.limited(self.store.remove_if_current(user, id)).await?;
-        change.removed(Some(id), removed.then_some(ReauthReason::Rejected));
+        change.end(|slot| {
+            slot.refuse(id);
+            if removed {
+                slot.set_gone(ReauthReason::Rejected);
+            }
+        });
         if removed {
             self.emit(Event::Rejected { user: user.clone(), id });
         }
@@ -72,25 +82,18 @@ impl<'a> Change<'a> {
         Self { manager, user, slot, version, ended: false }
     }
 
-    /// Takes the session out of the slot before the store has done so: nobody here uses it any
-    /// more, whatever becomes of the change.
-    fn forget(&self, id: Option<SessionId>) {
+    /// Notes the change in the slot. A removal is noted before the store is told, too: nobody here
+    /// uses the session any more, whatever becomes of the change.
+    fn locked(&self, note: impl FnOnce(&mut Locked<'_>)) {
         if let Some(slot) = &self.slot {
-            slot.lock().removed(id, None);
+            note(&mut slot.lock());
         }
     }
 
-    fn saved(mut self, session: &Session, epoch: u32) {
+    /// The store has made the change.
+    fn end(mut self, note: impl FnOnce(&mut Locked<'_>)) {
         self.ended = true;
-        let Some(slot) = &self.slot else { return };
-        let steady_end = self.manager.steady_end(session, self.manager.now());
-        slot.lock().saved(self.version, session.clone(), steady_end, epoch);
-    }
-
-    fn removed(mut self, id: Option<SessionId>, reason: Option<ReauthReason>) {
-        self.ended = true;
-        let Some(slot) = &self.slot else { return };
-        slot.lock().removed(id, reason);
+        self.locked(note);
     }
 }
 
@@ -100,7 +103,7 @@ impl Drop for Change<'_> {
             Some(slot) => {
                 let mut locked = slot.lock();
                 if !self.ended {
-                    locked.doubt();
+                    locked.change_unknown();
                 }
                 locked.end_change();
             }

@@ -1,6 +1,6 @@
 //! Listening to the store's change feed.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -17,10 +17,9 @@ pub(super) struct Feed(Mutex<Listening>);
 enum Listening {
     #[default]
     NotYet,
-    /// The store has no feed.
+    /// The store has no feed, or it has ended.
     Never,
-    /// The flag tells the end of the feed from the end of the runtime on which the task ran.
-    Task { task: JoinHandle<()>, feed_ended: Arc<AtomicBool> },
+    Task(JoinHandle<()>),
 }
 
 impl Inner {
@@ -29,27 +28,22 @@ impl Inner {
     pub(super) fn listen(self: &Arc<Self>) {
         let mut listening = self.feed.0.lock();
         match &*listening {
-            Listening::NotYet => {}
             Listening::Never => return,
-            Listening::Task { task, feed_ended } => {
-                if !task.is_finished() || feed_ended.load(Ordering::Acquire) {
-                    return;
-                }
-                self.changes_missed();
-            }
+            Listening::Task(task) if !task.is_finished() => return,
+            Listening::NotYet | Listening::Task(_) => {}
         }
         let changes = self.store.changes();
         *listening = if changes.is_none() {
             Listening::Never
         } else {
-            let feed_ended = Arc::new(AtomicBool::new(false));
-            let task = follow(Arc::downgrade(self), changes, Arc::clone(&feed_ended));
-            Listening::Task { task: tokio::spawn(task), feed_ended }
+            Listening::Task(tokio::spawn(follow(Arc::downgrade(self), changes)))
         };
     }
 
+    /// Puts all that is known in doubt, and has those who wait look again.
     fn changes_missed(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.gaps.notify_waiters();
     }
 
     fn apply(&self, change: Change) {
@@ -59,9 +53,9 @@ impl Inner {
                     slot.lock().saved_somewhere(id);
                 }
             }
-            Change::Removed { user, id } => {
+            Change::Removed { user } => {
                 if let Some(slot) = self.table.get(&user) {
-                    slot.lock().removed_somewhere(id);
+                    slot.lock().doubt();
                 }
             }
             Change::Lagged => self.changes_missed(),
@@ -69,22 +63,34 @@ impl Inner {
     }
 }
 
-async fn follow(manager: Weak<Inner>, mut changes: ChangeStream, feed_ended: Arc<AtomicBool>) {
+async fn follow(manager: Weak<Inner>, mut changes: ChangeStream) {
+    let deaf = Deaf(manager);
     while let Some(change) = changes.next().await {
-        match manager.upgrade() {
+        match deaf.0.upgrade() {
             Some(manager) => manager.apply(change),
             None => return,
         }
     }
-    feed_ended.store(true, Ordering::Release);
-    if let Some(manager) = manager.upgrade() {
-        manager.changes_missed();
+    if let Some(manager) = deaf.0.upgrade() {
+        *manager.feed.0.lock() = Listening::Never;
+    }
+}
+
+/// From its end on nobody listens any more, whether the feed has ended or the runtime: requests of
+/// users in memory, who never come by [`Inner::listen`], are to notice as well.
+struct Deaf(Weak<Inner>);
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        if let Some(manager) = self.0.upgrade() {
+            manager.changes_missed();
+        }
     }
 }
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        if let Listening::Task { task, .. } = self.0.get_mut() {
+        if let Listening::Task(task) = self.0.get_mut() {
             task.abort();
         }
     }

@@ -9,7 +9,7 @@ use super::events::Event;
 use super::slot::{Load, Loaded, Locked, Slot};
 use crate::error::Error;
 use crate::reauth::{ReauthReason, ReauthRequired};
-use crate::session::{Session, SessionId};
+use crate::session::Session;
 use crate::store::StoreError;
 use crate::user::UserId;
 
@@ -19,28 +19,41 @@ const ATTEMPTS: usize = 16;
 impl Inner {
     /// The live session of the slot's user, from the slot or from the store.
     pub(super) async fn get(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<Session, Error> {
+        let mut given_up = false;
         for _ in 0..ATTEMPTS {
             let mut load = match self.live_or_load(slot) {
                 Ok(session) => return Ok(session),
                 Err(load) => load,
             };
-            let loaded = match load.wait_for(Option::is_some).await {
-                Ok(loaded) => loaded.clone(),
-                Err(_) => Some(Loaded::Failed(StoreError::unavailable("the load was given up"))),
-            };
+            // Limited here as well: the runtime that the load runs on may stand still.
+            let answer = self.limited(async { Ok(load.wait_for(Option::is_some).await.is_ok()) });
+            match answer.await {
+                Err(error) => {
+                    slot.lock().end_load(&load);
+                    return Err(error.into());
+                }
+                // The load was given up: its runtime went, or the store panicked. Once again here.
+                Ok(false) if given_up => return Err(no_answer().into()),
+                Ok(false) => given_up = true,
+                Ok(true) => {}
+            }
+            let loaded = load.borrow().clone();
             match loaded {
-                Some(Loaded::Gone(reason)) => return self.gone(slot, reason),
+                Some(Loaded::Gone(reason, version)) if self.is_gone(slot, version) => {
+                    return Err(self.signal(slot.user(), reason).into());
+                }
                 Some(Loaded::Failed(error)) => return Err(error.into()),
                 // In the slot, unless it was changed since: look again.
-                Some(Loaded::Live) | None => {}
+                Some(Loaded::Live | Loaded::Gone(..)) | None => {}
             }
         }
         Err(changes_too_fast().into())
     }
 
-    /// There was no session, for this reason; unless one has arrived since.
-    fn gone(&self, slot: &Slot, reason: ReauthReason) -> Result<Session, Error> {
-        slot.live(self.now(), self.epoch()).ok_or_else(|| self.signal(slot.user(), reason).into())
+    /// Whether there still is no session, as a load found at `version`.
+    fn is_gone(&self, slot: &Slot, version: u64) -> bool {
+        let mut slot = slot.lock();
+        slot.live(self.now(), self.epoch()).is_none() && slot.is_still_gone(version)
     }
 
     fn signal(&self, user: &UserId, reason: ReauthReason) -> ReauthRequired {
@@ -57,18 +70,23 @@ impl Inner {
             return Ok(session);
         }
         let expired = locked.take_expired(now);
-        let load = locked.load().unwrap_or_else(|| {
-            let (result, load) = watch::channel(None);
-            locked.set_load(Some(load.clone()));
-            let task = LoadTask { manager: Arc::clone(self), slot: Arc::clone(slot), result };
-            // A task of its own: it survives the caller that started it (rule 10).
-            tokio::spawn(task.run());
-            load
-        });
+        let under_way = locked.load();
+        let (result, load) = watch::channel(None);
+        if under_way.is_none() {
+            locked.start_load(load.clone());
+        }
         drop(locked);
         if let Some(id) = expired {
             self.expired(slot.user(), id);
         }
+        if let Some(load) = under_way {
+            return Err(load);
+        }
+        // A task of its own: it survives the caller that started it (rule 10). Not under the lock,
+        // which the task takes when it is dropped, and a runtime that ends drops it at once.
+        let (manager, slot) = (Arc::clone(self), Arc::clone(slot));
+        let task = LoadTask { manager, slot, result, load: load.clone() };
+        tokio::spawn(task.run());
         Err(load)
     }
 }
@@ -77,6 +95,8 @@ struct LoadTask {
     manager: Arc<Inner>,
     slot: Arc<Slot>,
     result: watch::Sender<Option<Loaded>>,
+    /// The other end of `result`, by which the slot knows this load.
+    load: Load,
 }
 
 impl LoadTask {
@@ -85,21 +105,13 @@ impl LoadTask {
             match self.attempt().await {
                 Settled::Changed => {}
                 Settled::Over(loaded) => return self.answer(loaded),
-                Settled::HasEnded(id, reason) => {
-                    self.answer(Loaded::Gone(reason));
-                    // If this fails, the next load comes here again.
-                    let Self { manager, slot, .. } = &self;
-                    let removal = manager.store.remove_if_current(slot.user(), id);
-                    let _ = manager.limited(removal).await;
-                    return;
-                }
             }
         }
         self.answer(Loaded::Failed(changes_too_fast()));
     }
 
     fn answer(&self, loaded: Loaded) {
-        self.slot.lock().set_load(None);
+        self.slot.lock().end_load(&self.load);
         self.result.send_replace(Some(loaded));
     }
 
@@ -121,18 +133,20 @@ impl LoadTask {
             return Settled::Changed;
         }
         let Some(session) = found else {
-            return Settled::Over(Loaded::Gone(self.nothing(slot, false)));
+            return self.nothing(slot, false);
         };
         if session.user() != self.slot.user() {
             // Rule 1. Not cached, not used, and no reason to prompt anybody.
             let error = StoreError::corrupt("the store gave the session of another user");
             return Settled::Over(Loaded::Failed(error));
         }
-        if slot.has_seen_end_of(session.id()) {
-            return Settled::HasEnded(session.id(), self.nothing(slot, true));
+        if slot.is_refused(session.id()) {
+            return Settled::Changed;
         }
-        if now.wall >= session.expires_nanos() {
-            return Settled::Over(Loaded::Gone(self.nothing(slot, true)));
+        // What this process saw end has ended, though the clock of the store, or this one's wall
+        // clock by now, says otherwise (rule 4). Other processes judge for themselves.
+        if slot.has_seen_end_of(session.id()) || now.wall >= session.expires_nanos() {
+            return self.nothing(slot, true);
         }
         let steady_end = self.manager.steady_end(&session, now);
         slot.loaded(session, steady_end, epoch);
@@ -140,14 +154,15 @@ impl LoadTask {
     }
 
     /// There is no live session. The first to find that since there was one tells of it.
-    fn nothing(&self, mut slot: Locked<'_>, expired: bool) -> ReauthReason {
+    fn nothing(&self, mut slot: Locked<'_>, expired: bool) -> Settled {
         let (reason, first) = slot.loaded_nothing(expired);
+        let version = slot.version();
         drop(slot);
         if first {
             let signal = self.manager.signal(self.slot.user(), reason);
             self.manager.emit(Event::ReauthRequired(signal));
         }
-        reason
+        Settled::Over(Loaded::Gone(reason, version))
     }
 }
 
@@ -155,9 +170,6 @@ enum Settled {
     Over(Loaded),
     /// The session was changed while it was being read.
     Changed,
-    /// This process saw the session end by the steady clock, and the store, which goes by a wall
-    /// clock that was set back, still has it (rule 4).
-    HasEnded(SessionId, ReauthReason),
 }
 
 impl Drop for LoadTask {
@@ -165,9 +177,13 @@ impl Drop for LoadTask {
     /// and those who wait for this load see the channel closed.
     fn drop(&mut self) {
         if self.result.borrow().is_none() {
-            self.slot.lock().set_load(None);
+            self.slot.lock().end_load(&self.load);
         }
     }
+}
+
+fn no_answer() -> StoreError {
+    StoreError::unavailable("the store panicked, or the runtime is shutting down")
 }
 
 fn changes_too_fast() -> StoreError {

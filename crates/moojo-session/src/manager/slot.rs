@@ -49,8 +49,8 @@ pub(crate) struct Slot {
 pub(super) enum Loaded {
     /// A live session; it is in the slot, unless something newer happened since.
     Live,
-    /// There is none, for this reason.
-    Gone(ReauthReason),
+    /// There was none, for this reason, when the session's version was this.
+    Gone(ReauthReason, u64),
     Failed(StoreError),
 }
 
@@ -72,6 +72,10 @@ pub(super) struct Busy {
     gone: Option<ReauthReason>,
     /// The session that this process saw end, whatever the store's clock thinks of it.
     ended: Option<SessionId>,
+    /// The session that is put in doubt: if it turns out to be the truth, it ends as it would have.
+    doubted: Option<SessionId>,
+    /// The session that is being removed because the server refused it: a load may still see it.
+    refused: Option<SessionId>,
     /// Whether the signal was raised since the last session.
     signalled: bool,
 }
@@ -136,8 +140,14 @@ impl Locked<'_> {
         self.slot.current.load_full().map(|record| Session(record).id())
     }
 
-    /// Makes `session` the one that requests read.
+    /// Makes `session` the one that requests read. One that was here before gets no more time,
+    /// whatever the wall clock said now (rule 4).
     fn publish(&mut self, session: Session, steady_end: u64, epoch: u32) {
+        let known = [self.current_id(), self.busy().doubted].contains(&Some(session.id()));
+        let steady_end = match known {
+            true => steady_end.min(self.slot.steady_end.load(Ordering::Acquire)),
+            false => steady_end,
+        };
         self.slot.current.store(None);
         self.slot.steady_end.store(steady_end, Ordering::Release);
         self.slot.epoch.store(epoch, Ordering::Release);
@@ -150,13 +160,17 @@ impl Locked<'_> {
         let busy = self.busy();
         busy.gone = None;
         busy.ended = None;
+        busy.doubted = None;
         busy.signalled = false;
     }
 
     /// Forgets what was known: only the store knows. Whoever is loading loads again; whoever waits
     /// looks again.
     pub(super) fn doubt(&mut self) {
-        self.slot.current.store(None);
+        if let Some(id) = self.current_id() {
+            self.slot.current.store(None);
+            self.busy().doubted = Some(id);
+        }
         self.busy().version += 1;
         self.wake();
     }
@@ -198,8 +212,30 @@ impl Locked<'_> {
         self.busy().load.clone()
     }
 
-    pub(super) fn set_load(&mut self, load: Option<Load>) {
-        self.busy().load = load;
+    pub(super) fn start_load(&mut self, load: Load) {
+        self.busy().load = Some(load);
+    }
+
+    /// Ends `load`, or gives it up. Another that has taken its place stays.
+    pub(super) fn end_load(&mut self, load: &Load) {
+        let busy = self.busy();
+        if busy.load.as_ref().is_some_and(|current| current.same_channel(load)) {
+            busy.load = None;
+            if busy.changes == 0 {
+                busy.refused = None;
+            }
+        }
+    }
+
+    /// Whether the session with this id is being removed.
+    pub(super) fn is_refused(&mut self, id: SessionId) -> bool {
+        self.busy().refused == Some(id)
+    }
+
+    /// Whether nothing has changed since a load found nothing at `version`.
+    pub(super) fn is_still_gone(&mut self, version: u64) -> bool {
+        let busy = self.busy();
+        busy.version == version && busy.signalled
     }
 
     pub(super) fn version(&mut self) -> u64 {
@@ -236,6 +272,9 @@ impl Locked<'_> {
         let busy = self.busy();
         busy.changes -= 1;
         busy.saving = None;
+        if busy.load.is_none() {
+            busy.refused = None;
+        }
     }
 
     /// The store has taken `session` in a save that began at `version`. If anything else happened
@@ -248,15 +287,32 @@ impl Locked<'_> {
         }
     }
 
-    /// Takes out the session with this id, or whichever it is, and notes why there is none now.
-    pub(super) fn removed(&mut self, id: Option<SessionId>, reason: Option<ReauthReason>) {
-        if id.is_none() || self.current_id() == id {
+    /// Takes out the session with this id, which the server refused.
+    pub(super) fn refuse(&mut self, id: SessionId) {
+        if self.current_id() == Some(id) {
             self.slot.current.store(None);
+            self.busy().version += 1;
         }
-        if reason.is_some() && self.current_id().is_none() {
-            self.busy().gone = reason;
-        }
+        self.busy().refused = Some(id);
+    }
+
+    /// Takes out the session, whichever it is.
+    pub(super) fn revoke(&mut self) {
+        self.slot.current.store(None);
         self.busy().version += 1;
+    }
+
+    /// Notes why there is no session, if there is none.
+    pub(super) fn set_gone(&mut self, reason: ReauthReason) {
+        if self.current_id().is_none() {
+            self.busy().gone = Some(reason);
+        }
+    }
+
+    /// Ends a change of which nobody knows whether it happened.
+    pub(super) fn change_unknown(&mut self) {
+        self.busy().refused = None;
+        self.doubt();
     }
 
     // A change by any process, from the feed.
@@ -264,15 +320,6 @@ impl Locked<'_> {
     pub(super) fn saved_somewhere(&mut self, id: SessionId) {
         if self.current_id() != Some(id) && self.busy().saving != Some(id) {
             self.doubt();
-        }
-    }
-
-    pub(super) fn removed_somewhere(&mut self, id: Option<SessionId>) {
-        if id.is_none() || self.current_id() == id {
-            self.doubt();
-        } else {
-            // What is here is newer. What is being loaded may not be.
-            self.busy().version += 1;
         }
     }
 
@@ -299,6 +346,7 @@ impl Drop for Locked<'_> {
                 && busy.load.is_none()
                 && busy.waiters == 0
                 && busy.gone.is_none()
+                && busy.doubted.is_none()
                 && !busy.signalled
         });
         if idle {

@@ -87,9 +87,10 @@ impl Table {
         Ok(self.insert(hash, user, now_seconds))
     }
 
-    /// As [`Table::pin`], without regard to the limit.
+    /// As [`Table::pin`], even if there is no room for one more.
     pub(super) fn pin_always(&self, user: &UserId, now_seconds: u32) -> Arc<Slot> {
-        self.get(user).unwrap_or_else(|| self.insert(self.hasher.hash_one(user), user, now_seconds))
+        self.pin(user, now_seconds)
+            .unwrap_or_else(|Full| self.insert(self.hasher.hash_one(user), user, now_seconds))
     }
 
     fn shard(&self, hash: u64) -> &Shard {

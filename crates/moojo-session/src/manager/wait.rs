@@ -20,6 +20,10 @@ impl Inner {
         slot: &Arc<Slot>,
         timeout: Duration,
     ) -> Result<Session, Error> {
+        // Who need not wait takes nobody's place.
+        if let Some(session) = slot.live(self.now(), self.epoch()) {
+            return Ok(session);
+        }
         let waiter = Waiter::join(self, slot)?;
         let mut deadline = self.clock.sleep(timeout);
         let mut over = false;
@@ -28,6 +32,8 @@ impl Inner {
             // arrives after the look wakes this waiter.
             let mut arrival = pin!(waiter.arrivals.notified());
             arrival.as_mut().enable();
+            let mut gap = pin!(self.gaps.notified());
+            gap.as_mut().enable();
             match self.get(slot).await {
                 Err(Error::ReauthRequired(signal)) if over => {
                     return Err(signal.with_waited(timeout).into());
@@ -36,7 +42,7 @@ impl Inner {
                 other => return other,
             }
             over = poll_fn(|cx| {
-                if arrival.as_mut().poll(cx).is_ready() {
+                if arrival.as_mut().poll(cx).is_ready() || gap.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(false);
                 }
                 deadline.as_mut().poll(cx).map(|()| true)

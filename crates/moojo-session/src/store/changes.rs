@@ -22,8 +22,6 @@ pub enum Change {
     Removed {
         /// Whose.
         user: UserId,
-        /// Which session it was, where the store can tell.
-        id: Option<SessionId>,
     },
     /// Changes were lost here: whatever was known before is in doubt.
     Lagged,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 ///
 /// let error = StoreError::unavailable(std::io::Error::other("connection refused"));
 /// assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-/// assert_eq!(error.to_string(), "the session store is unavailable");
+/// assert_eq!(error.to_string(), "the store is unavailable");
 /// ```
 #[derive(Debug, Clone)]
 pub struct StoreError {
@@ -70,9 +70,9 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             StoreErrorKind::Unavailable => "the session store is unavailable",
-            StoreErrorKind::TimedOut => "the session store did not answer in time",
-            StoreErrorKind::Corrupt => "the session store has a record that cannot be read",
-            StoreErrorKind::Refused => "the session store refused",
+            StoreErrorKind::TimedOut => "the store did not answer in time",
+            StoreErrorKind::Corrupt => "the store has a record that cannot be read",
+            StoreErrorKind::Refused => "the store refused",
         })
     }
 }

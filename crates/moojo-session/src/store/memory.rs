@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use moka::ops::compute::{CompResult, Op};
 use moka::sync::Cache;
 use moka::{Entry, Expiry};
+use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use super::{Change, ChangeStream, SessionStore, StoreError};
@@ -20,8 +21,9 @@ use crate::user::UserId;
 /// A restart logs every user out, and so does an eviction if a
 /// [capacity](MemoryStoreBuilder::capacity) is set and reached: there is nothing behind this store.
 ///
-/// Whether a session has ended is decided by the [`Clock`]; moka's timer only frees the memory, and
-/// does so a while later, with other activity on the cache. Clones are the same store.
+/// A session has ended when the [`Clock`] says so, or, should that be set back, when moka's own timer
+/// does; moka frees the memory a while later, with other activity on the cache. Clones are the same
+/// store.
 ///
 /// ```
 /// use moojo_session::{MemoryStore, SessionManager};
@@ -33,6 +35,8 @@ pub struct MemoryStore {
     cache: Cache<UserId, Session>,
     clock: Arc<StoreClock>,
     changes: broadcast::Sender<Change>,
+    /// Held over a change and its announcement, so that the feed has them in order.
+    order: Arc<Mutex<()>>,
 }
 
 impl MemoryStore {
@@ -68,15 +72,16 @@ impl MemoryStore {
 
     /// Removes the user's session if it is the one meant, and says whether it did and it was live.
     fn remove_where(&self, user: &UserId, is_meant: impl FnOnce(&Session) -> bool) -> bool {
+        let order = self.order.lock();
         let outcome = self.change(user, |entry| match entry {
             Some(entry) if is_meant(entry.value()) => Op::Remove,
             _ => Op::Nop,
         });
         let CompResult::Removed(removed) = outcome else { return false };
+        self.changed(Change::Removed { user: user.clone() });
+        drop(order);
         // moka lets go of a removed entry, and with it of the token, in its maintenance.
         self.cache.run_pending_tasks();
-        let id = Some(removed.value().id());
-        self.changed(Change::Removed { user: user.clone(), id });
         self.clock.is_live(removed.value())
     }
 }
@@ -103,6 +108,7 @@ impl SessionStore for MemoryStore {
     }
 
     async fn save(&self, session: &Session) -> Result<(), StoreError> {
+        let _order = self.order.lock();
         self.change(session.user(), |_| Op::Put(session.clone()));
         self.changed(Change::Saved { user: session.user().clone(), id: session.id() });
         Ok(())
@@ -155,7 +161,7 @@ impl MemoryStoreBuilder {
             cache = cache.max_capacity(capacity);
         }
         let changes = broadcast::Sender::new(Self::FEED_CAPACITY);
-        MemoryStore { cache: cache.build(), clock, changes }
+        MemoryStore { cache: cache.build(), clock, changes, order: Arc::default() }
     }
 }
 
