@@ -167,12 +167,17 @@ impl Locked<'_> {
     /// Forgets what was known: only the store knows. Whoever is loading loads again; whoever waits
     /// looks again.
     pub(super) fn doubt(&mut self) {
+        self.take_out();
+        self.busy().version += 1;
+        self.wake();
+    }
+
+    /// Empties the slot, and remembers what was in it in case it comes back.
+    fn take_out(&mut self) {
         if let Some(id) = self.current_id() {
             self.slot.current.store(None);
             self.busy().doubted = Some(id);
         }
-        self.busy().version += 1;
-        self.wake();
     }
 
     fn wake(&self) {
@@ -290,7 +295,7 @@ impl Locked<'_> {
     /// Takes out the session with this id, which the server refused.
     pub(super) fn refuse(&mut self, id: SessionId) {
         if self.current_id() == Some(id) {
-            self.slot.current.store(None);
+            self.take_out();
             self.busy().version += 1;
         }
         self.busy().refused = Some(id);
@@ -298,7 +303,7 @@ impl Locked<'_> {
 
     /// Takes out the session, whichever it is.
     pub(super) fn revoke(&mut self) {
-        self.slot.current.store(None);
+        self.take_out();
         self.busy().version += 1;
     }
 
