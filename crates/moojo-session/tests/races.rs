@@ -130,7 +130,6 @@ async fn a_login_during_a_load_is_no_signal_and_the_next_loss_is_told() {
             _ => "other",
         });
     }
-    println!("events: {seen:?}; caller got ok: {}", got.is_ok());
     assert_eq!(seen.last(), Some(&"reauth"), "the event of the real end is lost: {seen:?}");
     assert!(got.is_ok());
 }
