@@ -31,7 +31,7 @@ doc:
 # Benchmarks, and the table in docs/performance.md made from them.
 bench *args:
     cargo bench -p moojo-benches {{ args }}
-    cargo run --release -p moojo-benches --bin table
+    cargo run --profile bench -p moojo-benches --bin table -- --write
 
 # Licences, sources and banned crates (cargo install --locked cargo-deny).
 deny:

@@ -122,7 +122,7 @@ impl Sequence {
             self.next = 0;
         }
         let start = self.next;
-        self.next = self.users.len().min(start + max);
+        self.next = self.users.len().min(start.saturating_add(max));
         &self.users[start..self.next]
     }
 

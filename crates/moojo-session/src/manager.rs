@@ -29,7 +29,7 @@ pub use events::{Event, EventStream};
 pub use handle::UserHandle;
 
 use feed::Feed;
-use slot::{Now, Slot};
+use slot::{Now, SlotRef};
 use table::Table;
 
 /// The sessions of all users of one process, in front of a [`SessionStore`].
@@ -181,7 +181,7 @@ impl SessionManager {
     pub(crate) fn peek(&self, user: &UserId) -> Option<Session> {
         let now = self.0.now();
         let epoch = self.0.epoch();
-        let live = |slot: &Arc<Slot>| {
+        let live = |slot: &SlotRef| {
             slot.touch(now);
             slot.live(now, epoch)
         };
@@ -209,7 +209,7 @@ impl SessionManager {
         self.get(refused.user()).await.map_err(|error| error.with_trace_id(trace_id))
     }
 
-    fn pin(&self, user: &UserId) -> Result<Arc<Slot>, Error> {
+    fn pin(&self, user: &UserId) -> Result<SlotRef, Error> {
         let table = &self.0.table;
         table
             .pin(user, self.0.now().seconds())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Inner;
 use super::events::Event;
-use super::slot::{Locked, Slot};
+use super::slot::{Locked, SlotRef};
 use crate::error::Error;
 use crate::reauth::ReauthReason;
 use crate::session::{Session, SessionId};
@@ -66,7 +66,7 @@ struct Change<'a> {
     manager: &'a Arc<Inner>,
     user: &'a UserId,
     /// `None` if the table is full: then nothing is remembered of this user.
-    slot: Option<Arc<Slot>>,
+    slot: Option<SlotRef>,
     version: u64,
     ended: bool,
 }

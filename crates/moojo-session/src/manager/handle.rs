@@ -1,8 +1,7 @@
 use std::fmt;
-use std::sync::Arc;
 
 use super::ManagerId;
-use super::slot::Slot;
+use super::slot::{Slot, SlotRef};
 use crate::user::UserId;
 
 /// One user of a [`SessionManager`](crate::SessionManager); from
@@ -24,12 +23,12 @@ use crate::user::UserId;
 /// ```
 #[derive(Clone)]
 pub struct UserHandle {
-    slot: Arc<Slot>,
+    slot: SlotRef,
     manager: ManagerId,
 }
 
 impl UserHandle {
-    pub(super) fn new(slot: Arc<Slot>, manager: ManagerId) -> Self {
+    pub(super) fn new(slot: SlotRef, manager: ManagerId) -> Self {
         Self { slot, manager }
     }
 

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::Inner;
 use super::events::Event;
-use super::slot::{Load, Loaded, Locked, Slot};
+use super::slot::{Load, Loaded, Locked, Slot, SlotRef};
 use crate::error::Error;
 use crate::reauth::{ReauthReason, ReauthRequired};
 use crate::session::Session;
@@ -18,7 +18,7 @@ const ATTEMPTS: usize = 16;
 
 impl Inner {
     /// The live session of the slot's user, from the slot or from the store.
-    pub(super) async fn get(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<Session, Error> {
+    pub(super) async fn get(self: &Arc<Self>, slot: &SlotRef) -> Result<Session, Error> {
         let mut given_up = false;
         for _ in 0..ATTEMPTS {
             let mut load = match self.live_or_load(slot) {
@@ -61,7 +61,7 @@ impl Inner {
     }
 
     /// The session in the slot, or the load to wait for, which is started if none is in flight.
-    fn live_or_load(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<Session, Load> {
+    fn live_or_load(self: &Arc<Self>, slot: &SlotRef) -> Result<Session, Load> {
         // Before the load, so that no change between the two is missed.
         self.listen();
         let now = self.now();
@@ -84,7 +84,7 @@ impl Inner {
         }
         // A task of its own: it survives the caller that started it (rule 10). Not under the lock,
         // which the task takes when it is dropped, and a runtime that ends drops it at once.
-        let (manager, slot) = (Arc::clone(self), Arc::clone(slot));
+        let (manager, slot) = (Arc::clone(self), SlotRef::clone(slot));
         let task = LoadTask { manager, slot, result, load: load.clone() };
         tokio::spawn(task.run());
         Err(load)
@@ -93,7 +93,7 @@ impl Inner {
 
 struct LoadTask {
     manager: Arc<Inner>,
-    slot: Arc<Slot>,
+    slot: SlotRef,
     result: watch::Sender<Option<Loaded>>,
     /// The other end of `result`, by which the slot knows this load.
     load: Load,

@@ -30,6 +30,9 @@ impl Now {
     }
 }
 
+/// A shared pointer to a slot. It counts no weak references, which would be 8 bytes more a user.
+pub(crate) type SlotRef = triomphe::Arc<Slot>;
+
 pub(crate) struct Slot {
     user: UserId,
     /// Written only under the lock of `busy`.

@@ -6,14 +6,13 @@
 //! never across an `await`.
 
 use std::hash::BuildHasher;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 use parking_lot::RwLock;
 
-use super::slot::Slot;
+use super::slot::{Slot, SlotRef};
 use crate::user::UserId;
 
 const SHARDS: usize = 256;
@@ -36,7 +35,7 @@ struct Shard(RwLock<Slots>);
 
 #[derive(Default)]
 struct Slots {
-    table: HashTable<Arc<Slot>>,
+    table: HashTable<SlotRef>,
     /// Insertions since the idle ones were last cleared out.
     inserted: usize,
 }
@@ -65,18 +64,18 @@ impl Table {
     }
 
     /// Reads the user's slot, if there is one, in place: no reference is counted.
-    pub(super) fn read<R>(&self, user: &UserId, read: impl FnOnce(&Arc<Slot>) -> R) -> Option<R> {
+    pub(super) fn read<R>(&self, user: &UserId, read: impl FnOnce(&SlotRef) -> R) -> Option<R> {
         let hash = self.hasher.hash_one(user);
         let slots = self.shard(hash).0.read();
         slots.table.find(hash, |slot| slot.user() == user).map(read)
     }
 
-    pub(super) fn get(&self, user: &UserId) -> Option<Arc<Slot>> {
-        self.read(user, Arc::clone)
+    pub(super) fn get(&self, user: &UserId) -> Option<SlotRef> {
+        self.read(user, SlotRef::clone)
     }
 
     /// The user's slot, a new one if need be. While the pointer is held the slot stays.
-    pub(super) fn pin(&self, user: &UserId, now_seconds: u32) -> Result<Arc<Slot>, Full> {
+    pub(super) fn pin(&self, user: &UserId, now_seconds: u32) -> Result<SlotRef, Full> {
         if let Some(slot) = self.get(user) {
             return Ok(slot);
         }
@@ -88,7 +87,7 @@ impl Table {
     }
 
     /// As [`Table::pin`], even if there is no room for one more.
-    pub(super) fn pin_always(&self, user: &UserId, now_seconds: u32) -> Arc<Slot> {
+    pub(super) fn pin_always(&self, user: &UserId, now_seconds: u32) -> SlotRef {
         self.pin(user, now_seconds)
             .unwrap_or_else(|Full| self.insert(self.hasher.hash_one(user), user, now_seconds))
     }
@@ -98,16 +97,16 @@ impl Table {
         &self.shards[(hash >> 48) as usize % SHARDS]
     }
 
-    fn insert(&self, hash: u64, user: &UserId, now_seconds: u32) -> Arc<Slot> {
+    fn insert(&self, hash: u64, user: &UserId, now_seconds: u32) -> SlotRef {
         let mut slots = self.shard(hash).0.write();
         if let Some(slot) = slots.table.find(hash, |slot| slot.user() == user) {
-            return Arc::clone(slot);
+            return SlotRef::clone(slot);
         }
         self.clear_idle(&mut slots, now_seconds);
-        let slot = Arc::new(Slot::new(user.clone(), now_seconds));
+        let slot = SlotRef::new(Slot::new(user.clone(), now_seconds));
         slots
             .table
-            .insert_unique(hash, Arc::clone(&slot), |slot| self.hasher.hash_one(slot.user()));
+            .insert_unique(hash, SlotRef::clone(&slot), |slot| self.hasher.hash_one(slot.user()));
         slots.inserted += 1;
         self.len.fetch_add(1, Ordering::Relaxed);
         slot
@@ -168,6 +167,6 @@ impl Table {
 
 /// Whether anybody but the table holds the slot. Pointers are made under the shard's lock, or from
 /// another pointer: seen under the write lock, an unused slot stays unused.
-fn in_use(slot: &Arc<Slot>) -> bool {
-    Arc::strong_count(slot) > 1
+fn in_use(slot: &SlotRef) -> bool {
+    SlotRef::strong_count(slot) > 1
 }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Inner;
-use super::slot::Slot;
+use super::slot::{Slot, SlotRef};
 use crate::error::{Error, Limit};
 use crate::session::Session;
 
 impl Inner {
     pub(super) async fn wait(
         self: &Arc<Self>,
-        slot: &Arc<Slot>,
+        slot: &SlotRef,
         timeout: Duration,
     ) -> Result<Session, Error> {
         // Who need not wait takes nobody's place.
