@@ -5,19 +5,31 @@
 //! ```
 //!
 //! `MOOJO_BASE_URL` names another Moojo, such as the simulated one (`cargo run -p moojo-sim`).
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::error::Error;
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use moojo_examples::masked;
 use moojo_otp::{LoginError, LoginFlow, MoojoClient, PhoneNumber, VerificationCode};
 use moojo_session::{ApiKey, MemoryStore, Session, SessionManager, UserId};
 
-const USAGE: &str = "MOOJO_API_KEY=… cargo run --example login -- \"+1 555 987 6543\"";
+const USAGE: &str = "usage: MOOJO_API_KEY=… cargo run --example login -- \"+1 555 987 6543\"";
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    eprintln!("{error}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        eprintln!("  because: {error}");
+        source = error.source();
+    }
+    ExitCode::FAILURE
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let phone: PhoneNumber = std::env::args().nth(1).ok_or(USAGE)?.parse()?;
     let api_key = ApiKey::new(std::env::var("MOOJO_API_KEY").map_err(|_| USAGE)?)?;
     let mut moojo = MoojoClient::builder(api_key);
@@ -27,8 +39,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let login = LoginFlow::new(moojo.build()?, SessionManager::new(MemoryStore::new()));
 
     let user = UserId::new("me")?;
-    login.send_code(&user, &phone).await?;
-    println!("A code is on its way to {phone}.");
+    match login.send_code(&user, &phone).await {
+        Ok(_) => println!("A code is on its way to {phone}."),
+        Err(error @ LoginError::SendUnknown { .. }) => {
+            println!("{error}. If one comes, it is good.")
+        }
+        Err(error) => return Err(error.into()),
+    }
     let session = ask_for_code(&login, &user).await?;
 
     println!("Logged in.");
