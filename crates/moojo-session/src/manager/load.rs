@@ -1,6 +1,7 @@
 //! The shared load: one for all who ask for a user at the same time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -14,7 +15,7 @@ use crate::store::StoreError;
 use crate::user::UserId;
 
 /// How often a user's session may change while it is being read before the reader gives up.
-const ATTEMPTS: usize = 16;
+const ATTEMPTS: u32 = 16;
 
 impl Inner {
     /// The live session of the slot's user, from the slot or from the store.
@@ -101,9 +102,11 @@ struct LoadTask {
 
 impl LoadTask {
     async fn run(self) {
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             match self.attempt().await {
-                Settled::Changed => {}
+                // At once; then more and more slowly, for whoever is at work to come to an end.
+                Settled::Changed if attempt == 0 => {}
+                Settled::Changed => tokio::time::sleep(pause(attempt)).await,
                 Settled::Over(loaded) => return self.answer(loaded),
             }
         }
@@ -180,6 +183,10 @@ impl Drop for LoadTask {
             self.slot.lock().end_load(&self.load);
         }
     }
+}
+
+fn pause(attempt: u32) -> Duration {
+    Duration::from_millis(1 << attempt.min(7))
 }
 
 fn no_answer() -> StoreError {

@@ -69,7 +69,7 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            StoreErrorKind::Unavailable => "the session store is unavailable",
+            StoreErrorKind::Unavailable => "the store is unavailable",
             StoreErrorKind::TimedOut => "the store did not answer in time",
             StoreErrorKind::Corrupt => "the store has a record that cannot be read",
             StoreErrorKind::Refused => "the store refused",
