@@ -1,71 +1,16 @@
 //! Limits of a login at the edges: while a code is being sent, with a clock that was set back, with a
 //! store that is full.
 
-#![allow(unused)]
-
 mod common;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use common::{
-    AUTHENTICATE, Fake, NOW, SEND, TOKEN, alice, answer, answer_with, at, authenticated, builder,
-    clock, cut, not_sent, phone, refused,
-};
-use moojo_otp::{
-    FirebaseJwt, LoginError, LoginFlow, LoginFlowBuilder, MoojoError, PhoneFormat, PhoneNumber,
-    VerificationCode,
-};
+use common::{NOW, alice, at, phone, refused, world};
+use moojo_otp::{LoginError, VerificationCode};
 use moojo_session::{
-    AccessToken, Admission, Challenge, ChallengeState, ChallengeStore, Clock, ManualClock,
-    MemoryChallengeStore, MemoryStore, Quota, Revision, Session, SessionId, SessionManager,
-    SessionStore, StoreError, UserId, async_trait,
+    Challenge, ChallengeState, ChallengeStore, MemoryChallengeStore, Session, UserId,
 };
-
-struct World {
-    fake: Fake,
-    clock: ManualClock,
-    sessions: SessionManager,
-    challenges: MemoryChallengeStore,
-    flow: LoginFlow,
-}
-
-fn world() -> World {
-    world_with(MemoryStore::new(), |flow| flow)
-}
-
-fn world_with(
-    store: impl SessionStore,
-    set: impl FnOnce(LoginFlowBuilder) -> LoginFlowBuilder,
-) -> World {
-    let (fake, clock) = (Fake::new(), clock());
-    let sessions = SessionManager::builder(store).clock(clock.clone()).build();
-    let moojo = builder(&fake, &clock).build().unwrap();
-    let challenges = MemoryChallengeStore::new();
-    let flow = LoginFlow::builder(moojo, sessions.clone()).challenges(challenges.clone());
-    let flow = set(flow).build();
-    World { fake, clock, sessions, challenges, flow }
-}
-
-impl World {
-    async fn send(&self) -> Result<Challenge, LoginError> {
-        self.flow.send_code(&alice(), &phone()).await
-    }
-
-    async fn verify(&self, code: &str) -> Result<Session, LoginError> {
-        self.flow.verify(&alice(), &VerificationCode::new(code).unwrap()).await
-    }
-
-    async fn record(&self) -> Option<Challenge> {
-        self.challenges.load(&alice(), self.clock.now()).await.unwrap()
-    }
-
-    fn pass(&self, seconds: u64) {
-        self.clock.advance(Duration::from_secs(seconds));
-    }
-}
 
 fn wrong(code: Result<Session, LoginError>) -> u32 {
     match code.unwrap_err() {
@@ -74,16 +19,12 @@ fn wrong(code: Result<Session, LoginError>) -> u32 {
     }
 }
 
-fn clone_flow(w: &World) -> LoginFlow {
-    w.flow.clone()
-}
-
 #[tokio::test]
 async fn attempts_while_a_code_is_being_sent_count() {
     let world = world();
     world.fake.hold();
     let send = tokio::spawn({
-        let flow = clone_flow(&world);
+        let flow = world.flow.clone();
         async move { flow.send_code(&alice(), &phone()).await }
     });
     world.fake.wait_for(1).await;
@@ -93,7 +34,7 @@ async fn attempts_while_a_code_is_being_sent_count() {
     for n in 0..5 {
         world.fake.then(refused(400));
         tries.push(tokio::spawn({
-            let flow = clone_flow(&world);
+            let flow = world.flow.clone();
             async move {
                 flow.verify(&alice(), &VerificationCode::new(&format!("00000{n}")).unwrap()).await
             }
@@ -124,7 +65,7 @@ async fn a_new_code_has_all_its_attempts() {
     world.pass(31);
     world.fake.hold();
     let _send = tokio::spawn({
-        let flow = clone_flow(&world);
+        let flow = world.flow.clone();
         async move { flow.send_code(&alice(), &phone()).await }
     });
     world.fake.wait_for(7).await;

@@ -9,60 +9,15 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use common::{
     AUTHENTICATE, Fake, NOW, SEND, TOKEN, alice, answer, answer_with, at, authenticated, builder,
-    clock, cut, not_sent, phone, refused,
+    clock, cut, not_sent, phone, refused, world, world_with,
 };
 use moojo_otp::{
-    FirebaseJwt, LoginError, LoginFlow, LoginFlowBuilder, MoojoError, PhoneFormat, PhoneNumber,
-    VerificationCode,
+    FirebaseJwt, LoginError, LoginFlow, MoojoError, PhoneFormat, PhoneNumber, VerificationCode,
 };
 use moojo_session::{
-    AccessToken, Admission, Challenge, ChallengeState, ChallengeStore, Clock, ManualClock,
-    MemoryChallengeStore, MemoryStore, Quota, Revision, Session, SessionId, SessionManager,
-    SessionStore, StoreError, UserId, async_trait,
+    AccessToken, Admission, Challenge, ChallengeState, ChallengeStore, MemoryStore, Quota,
+    Revision, Session, SessionId, SessionManager, SessionStore, StoreError, UserId, async_trait,
 };
-
-struct World {
-    fake: Fake,
-    clock: ManualClock,
-    sessions: SessionManager,
-    challenges: MemoryChallengeStore,
-    flow: LoginFlow,
-}
-
-fn world() -> World {
-    world_with(MemoryStore::new(), |flow| flow)
-}
-
-fn world_with(
-    store: impl SessionStore,
-    set: impl FnOnce(LoginFlowBuilder) -> LoginFlowBuilder,
-) -> World {
-    let (fake, clock) = (Fake::new(), clock());
-    let sessions = SessionManager::builder(store).clock(clock.clone()).build();
-    let moojo = builder(&fake, &clock).build().unwrap();
-    let challenges = MemoryChallengeStore::new();
-    let flow = LoginFlow::builder(moojo, sessions.clone()).challenges(challenges.clone());
-    let flow = set(flow).build();
-    World { fake, clock, sessions, challenges, flow }
-}
-
-impl World {
-    async fn send(&self) -> Result<Challenge, LoginError> {
-        self.flow.send_code(&alice(), &phone()).await
-    }
-
-    async fn verify(&self, code: &str) -> Result<Session, LoginError> {
-        self.flow.verify(&alice(), &VerificationCode::new(code).unwrap()).await
-    }
-
-    async fn record(&self) -> Option<Challenge> {
-        self.challenges.load(&alice(), self.clock.now()).await.unwrap()
-    }
-
-    fn pass(&self, seconds: u64) {
-        self.clock.advance(Duration::from_secs(seconds));
-    }
-}
 
 fn wrong(code: Result<Session, LoginError>) -> u32 {
     match code.unwrap_err() {

@@ -1,0 +1,55 @@
+//! A login flow over a fake Moojo.
+
+use std::time::Duration;
+
+use moojo_otp::{LoginError, LoginFlow, LoginFlowBuilder, VerificationCode};
+use moojo_session::{
+    Challenge, ChallengeStore, Clock, ManualClock, MemoryChallengeStore, MemoryStore, Session,
+    SessionManager, SessionStore,
+};
+
+use super::{Fake, alice, builder, clock, phone};
+
+/// A flow over a fake Moojo, with everything that a test looks into.
+pub(crate) struct World {
+    pub(crate) fake: Fake,
+    pub(crate) clock: ManualClock,
+    pub(crate) sessions: SessionManager,
+    pub(crate) challenges: MemoryChallengeStore,
+    pub(crate) flow: LoginFlow,
+}
+
+pub(crate) fn world() -> World {
+    world_with(MemoryStore::new(), |flow| flow)
+}
+
+pub(crate) fn world_with(
+    store: impl SessionStore,
+    set: impl FnOnce(LoginFlowBuilder) -> LoginFlowBuilder,
+) -> World {
+    let (fake, clock) = (Fake::new(), clock());
+    let sessions = SessionManager::builder(store).clock(clock.clone()).build();
+    let moojo = builder(&fake, &clock).build().unwrap();
+    let challenges = MemoryChallengeStore::new();
+    let flow = LoginFlow::builder(moojo, sessions.clone()).challenges(challenges.clone());
+    let flow = set(flow).build();
+    World { fake, clock, sessions, challenges, flow }
+}
+
+impl World {
+    pub(crate) async fn send(&self) -> Result<Challenge, LoginError> {
+        self.flow.send_code(&alice(), &phone()).await
+    }
+
+    pub(crate) async fn verify(&self, code: &str) -> Result<Session, LoginError> {
+        self.flow.verify(&alice(), &VerificationCode::new(code).unwrap()).await
+    }
+
+    pub(crate) async fn record(&self) -> Option<Challenge> {
+        self.challenges.load(&alice(), self.clock.now()).await.unwrap()
+    }
+
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+}
