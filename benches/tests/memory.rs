@@ -7,9 +7,12 @@ const LIMIT: f64 = 700.0;
 
 #[test]
 fn a_live_session_takes_no_more_than_700_bytes() {
-    let users = Users::new(Ids::Short, 100_000);
+    // As full as the tables are with 100,000: they double.
+    let users = Users::new(Ids::Short, 50_000);
     let shares = Shares::of(&users, |code| allocation_counter::measure(code).bytes_current);
-    assert!(shares.per_session(shares.all) <= LIMIT, "{shares:?}");
+    // What stands there without any session is shared by fewer here than in earnest.
+    let live = shares.per_session(shares.all - shares.empty);
+    assert!(live <= LIMIT, "{live} bytes: {shares:?}");
 
     // The parts, each made by itself, are what the whole is made of.
     let Shares { tokens, records, store, slots, table, empty, .. } = shares;
