@@ -10,8 +10,20 @@ use chrono::{DateTime, Utc};
 
 #[cfg(feature = "test-util")]
 mod manual;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod tick;
 #[cfg(feature = "test-util")]
 pub use manual::ManualClock;
+
+/// Both clocks of a [`Clock`], in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockReading {
+    /// The wall clock, since the Unix epoch. A time that does not fit (after the year 2262) is
+    /// `i64::MAX`, by which every session has ended.
+    pub unix_nanos: i64,
+    /// The steady clock, since whatever moment it counts from.
+    pub monotonic_nanos: u64,
+}
 
 /// A future that ends when a time has passed; what [`Clock::sleep`] gives.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -30,10 +42,13 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// suspended where the platform can tell.
     fn monotonic(&self) -> Duration;
 
-    /// The wall clock in nanoseconds since the Unix epoch; what is read for every request. A time
-    /// that does not fit (after the year 2262) is `i64::MAX`, by which every session has ended.
-    fn unix_nanos(&self) -> i64 {
-        self.now().timestamp_nanos_opt().unwrap_or(i64::MAX)
+    /// Both clocks, as they are read for every request. What they say may be some milliseconds old,
+    /// and is never ahead.
+    fn read(&self) -> ClockReading {
+        ClockReading {
+            unix_nanos: self.now().timestamp_nanos_opt().unwrap_or(i64::MAX),
+            monotonic_nanos: u64::try_from(self.monotonic().as_nanos()).unwrap_or(u64::MAX),
+        }
     }
 
     /// A future that ends when `duration` has passed. Dropping it cancels it.
@@ -54,8 +69,8 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
         (**self).monotonic()
     }
 
-    fn unix_nanos(&self) -> i64 {
-        (**self).unix_nanos()
+    fn read(&self) -> ClockReading {
+        (**self).read()
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
@@ -79,11 +94,9 @@ impl Clock for SystemClock {
         boot_time()
     }
 
-    fn unix_nanos(&self) -> i64 {
-        match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
-            Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
-            Err(_) => i64::MIN,
-        }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn read(&self) -> ClockReading {
+        tick::read()
     }
 }
 

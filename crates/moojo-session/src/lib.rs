@@ -48,7 +48,7 @@ pub use challenge::{
 };
 #[cfg(feature = "test-util")]
 pub use clock::ManualClock;
-pub use clock::{Clock, Sleep, SystemClock};
+pub use clock::{Clock, ClockReading, Sleep, SystemClock};
 pub use error::{Error, Limit};
 pub use layer::{
     ForUser, OnAuthorization, OnReauth, OriginGuard, OriginGuardLayer, Refusal, ResponseFuture,

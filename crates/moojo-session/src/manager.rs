@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockReading};
 use crate::error::{Error, Limit};
 use crate::session::{Session, SessionId};
 use crate::store::{SessionStore, StoreError};
@@ -219,11 +219,11 @@ impl SessionManager {
 
 impl Inner {
     fn now(&self) -> Now {
-        let steady = u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX);
+        let ClockReading { unix_nanos, monotonic_nanos } = self.clock.read();
         let margin = i64::try_from(self.margin_nanos).unwrap_or(i64::MAX);
         Now {
-            wall: self.clock.unix_nanos().saturating_add(margin),
-            steady: steady.saturating_add(self.margin_nanos),
+            wall: unix_nanos.saturating_add(margin),
+            steady: monotonic_nanos.saturating_add(self.margin_nanos),
         }
     }
 

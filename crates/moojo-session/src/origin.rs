@@ -50,6 +50,18 @@ impl Origin {
 
     /// Whether `uri` has this origin.
     pub fn is_of(&self, uri: &Uri) -> bool {
+        self.is_spelled_in(uri) || self.is_meant_by(uri)
+    }
+
+    /// Whether `uri` has this host letter for letter and no port, with the scheme whose default
+    /// port this is. Nearly every request is like that, and no URI is taken apart to see it.
+    fn is_spelled_in(&self, uri: &Uri) -> bool {
+        uri.authority().is_some_and(|authority| authority.as_str() == &*self.host)
+            && uri.scheme_str() == Some(self.scheme.as_str())
+            && self.port == self.scheme.default_port()
+    }
+
+    fn is_meant_by(&self, uri: &Uri) -> bool {
         Parts::of(uri).is_some_and(|parts| {
             parts.scheme == self.scheme
                 && parts.port == self.port

@@ -170,7 +170,7 @@ struct StoreClock(OnceLock<Arc<dyn Clock>>);
 
 impl StoreClock {
     fn unix_nanos(&self) -> i64 {
-        self.0.get().map_or_else(|| SystemClock.unix_nanos(), |clock| clock.unix_nanos())
+        self.0.get().map_or_else(|| SystemClock.read(), Clock::read).unix_nanos
     }
 
     fn is_live(&self, session: &Session) -> bool {
