@@ -18,6 +18,7 @@ mod builder;
 mod change;
 mod events;
 mod feed;
+mod groups;
 mod handle;
 mod load;
 mod slot;
@@ -29,6 +30,7 @@ pub use events::{Event, EventStream};
 pub use handle::UserHandle;
 
 use feed::Feed;
+pub(crate) use slot::Pass;
 use slot::{Now, SlotRef};
 use table::Table;
 
@@ -106,7 +108,8 @@ impl SessionManager {
     /// [`Error::ReauthRequired`] if there is none, [`Error::Store`] if the store fails or does not
     /// answer in time, [`Error::Overloaded`] if the limit of users is reached.
     pub async fn get(&self, user: &UserId) -> Result<Session, Error> {
-        if let Some(session) = self.peek(user) {
+        let live = |slot: &SlotRef| slot.live(self.0.now(), self.0.epoch());
+        if let Some(session) = self.0.table.read(user, live).flatten() {
             return Ok(session);
         }
         let slot = self.pin(user)?;
@@ -138,7 +141,7 @@ impl SessionManager {
     /// # Errors
     /// [`Error::Store`] if the store fails or does not answer in time.
     pub async fn reject(&self, session: &Session) -> Result<bool, Error> {
-        self.0.reject(session).await
+        self.0.reject(session.user(), session.id()).await
     }
 
     /// The user's live session, or the next one to arrive within `timeout`, counted by
@@ -177,36 +180,32 @@ impl SessionManager {
         self.0.table.len()
     }
 
-    /// The session in memory, if there is a live one. Neither a lock of the slot nor an `await`.
-    pub(crate) fn peek(&self, user: &UserId) -> Option<Session> {
-        let now = self.0.now();
-        let epoch = self.0.epoch();
-        let live = |slot: &SlotRef| {
-            slot.touch(now);
-            slot.live(now, epoch)
-        };
-        self.0.table.read(user, live)?
+    /// What a request of the user is sent with, if there is a live session in memory.
+    #[inline]
+    pub(crate) fn pass(&self, user: &UserId) -> Option<Pass> {
+        // The clock is read while the slot is on its way from memory.
+        self.0.table.read(user, |slot| slot.pass(self.0.now(), self.0.epoch()))?
     }
 
-    /// As [`peek`](Self::peek), by a handle; one of another manager is only a user's name here.
-    pub(crate) fn peek_handle(&self, handle: &UserHandle) -> Option<Session> {
+    /// As [`pass`](Self::pass), by a handle; one of another manager is only a user's name here.
+    #[inline]
+    pub(crate) fn pass_handle(&self, handle: &UserHandle) -> Option<Pass> {
         if handle.manager() != self.0.id {
-            return self.peek(handle.user());
+            return self.pass(handle.user());
         }
-        let now = self.0.now();
-        handle.slot().touch(now);
-        handle.slot().live(now, self.0.epoch())
+        handle.slot().pass(self.0.now(), self.0.epoch())
     }
 
     /// As [`reject`](Self::reject), for an answer that may have a trace id. Gives the newer session
     /// if there is one.
     pub(crate) async fn replace(
         &self,
-        refused: &Session,
+        user: &UserId,
+        refused: SessionId,
         trace_id: Option<&str>,
     ) -> Result<Session, Error> {
-        self.reject(refused).await?;
-        self.get(refused.user()).await.map_err(|error| error.with_trace_id(trace_id))
+        self.0.reject(user, refused).await?;
+        self.get(user).await.map_err(|error| error.with_trace_id(trace_id))
     }
 
     fn pin(&self, user: &UserId) -> Result<SlotRef, Error> {

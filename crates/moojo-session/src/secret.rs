@@ -38,8 +38,8 @@ impl AccessToken {
         expose(&self.0, Self::SCHEME)
     }
 
-    pub(crate) fn from_authorization(value: &HeaderValue) -> Self {
-        Self(value.clone())
+    pub(crate) fn from_authorization(value: HeaderValue) -> Self {
+        Self(value)
     }
 }
 

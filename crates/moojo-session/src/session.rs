@@ -3,9 +3,11 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::HeaderValue;
-use triomphe::ThinArc;
+use triomphe::Arc;
+use zeroize::Zeroizing;
 
 use crate::secret::AccessToken;
 use crate::user::UserId;
@@ -17,7 +19,8 @@ pub use id::{InvalidSessionId, SessionId};
 /// One login of one user: the token with its end and with what Moojo said of the user.
 ///
 /// A session is one shared record that never changes. Cloning it counts a reference; no token is
-/// copied. Two sessions are equal if they are the same login, by [`SessionId`].
+/// copied. Its token stands in memory once, beside what else is known of the login, and is
+/// overwritten when the last clone and the last header value of it are gone. Two sessions are equal if they are the same login, by [`SessionId`].
 ///
 /// ```
 /// use moojo_session::{AccessToken, Session, UserId};
@@ -33,19 +36,17 @@ pub use id::{InvalidSessionId, SessionId};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Session(pub(crate) Record);
+pub struct Session(Arc<Record>);
 
-/// The record behind a session: the head, and the two public texts one after the other. One heap
-/// block; with the token's two, a session is three.
-pub(crate) type Record = ThinArc<Head, u8>;
-
-pub(crate) struct Head {
-    authorization: HeaderValue,
+struct Record {
     user: UserId,
     id: SessionId,
     issued_nanos: i64,
     expires_nanos: i64,
-    /// Bytes of the record's text that are the public user id; the rest is the public key.
+    /// The finished header value, the public user id and the public key, one after the other:
+    /// overwritten when the last reference goes, whether a session holds it or a header value.
+    bytes: Zeroizing<Box<[u8]>>,
+    authorization_len: u16,
     public_user_id_len: u16,
     has_public_user_id: bool,
     has_public_key: bool,
@@ -70,18 +71,22 @@ impl Session {
 
     /// The user whose token this is.
     pub fn user(&self) -> &UserId {
-        &self.head().user
+        &self.0.user
     }
 
     /// The random id of this login.
     pub fn id(&self) -> SessionId {
-        self.head().id
+        self.0.id
     }
 
-    /// The finished value of the `Authorization` header, marked sensitive. Cloning it copies no
-    /// token.
-    pub fn authorization(&self) -> &HeaderValue {
-        &self.head().authorization
+    /// The finished value of the `Authorization` header, marked sensitive. It shares the session's
+    /// bytes: no token is copied.
+    pub fn authorization(&self) -> HeaderValue {
+        let bytes = Bytes::from_owner(AuthorizationOf(self.clone()));
+        let mut value = HeaderValue::from_maybe_shared(bytes)
+            .expect("it was a header value when the session was made");
+        value.set_sensitive(true);
+        value
     }
 
     /// The token, for those who need more than the header. It shares the session's bytes.
@@ -91,24 +96,24 @@ impl Session {
 
     /// When Moojo issued the token, as far as known: see [`SessionBuilder::issued_at`].
     pub fn issued_at(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp_nanos(self.head().issued_nanos)
+        DateTime::from_timestamp_nanos(self.0.issued_nanos)
     }
 
     /// When the token ends.
     pub fn expires_at(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp_nanos(self.head().expires_nanos)
+        DateTime::from_timestamp_nanos(self.0.expires_nanos)
     }
 
     /// Moojo's `publicUserId` of the user.
     pub fn public_user_id(&self) -> Option<&str> {
         let (id, _) = self.texts();
-        self.head().has_public_user_id.then_some(id)
+        self.0.has_public_user_id.then_some(id)
     }
 
     /// Moojo's `publicKey` of the user.
     pub fn public_key(&self) -> Option<&str> {
         let (_, key) = self.texts();
-        self.head().has_public_key.then_some(key)
+        self.0.has_public_key.then_some(key)
     }
 
     /// Whether the session has ended by a wall clock that shows `now`.
@@ -117,16 +122,23 @@ impl Session {
     }
 
     pub(crate) fn expires_nanos(&self) -> i64 {
-        self.head().expires_nanos
-    }
-
-    fn head(&self) -> &Head {
-        &self.0.header.header
+        self.0.expires_nanos
     }
 
     fn texts(&self) -> (&str, &str) {
-        let text = std::str::from_utf8(&self.0.slice).expect("made of two strings");
-        text.split_at(usize::from(self.head().public_user_id_len))
+        let texts = &self.0.bytes[usize::from(self.0.authorization_len)..];
+        let texts = std::str::from_utf8(texts).expect("made of two strings");
+        texts.split_at(usize::from(self.0.public_user_id_len))
+    }
+}
+
+/// The owner of a header value's bytes.
+struct AuthorizationOf(Session);
+
+impl AsRef<[u8]> for AuthorizationOf {
+    fn as_ref(&self) -> &[u8] {
+        let Record { bytes, authorization_len, .. } = &*self.0.0;
+        &bytes[..usize::from(*authorization_len)]
     }
 }
 
@@ -223,8 +235,13 @@ impl SessionBuilder {
         }
         let (id_len, id_text) = text("public_user_id", &self.public_user_id)?;
         let (_, key_text) = text("public_key", &self.public_key)?;
-        let head = Head {
-            authorization: self.token.authorization().clone(),
+        let authorization = self.token.authorization().as_bytes();
+        // Made in its final size: nothing is copied again.
+        let bytes = [authorization, id_text.as_bytes(), key_text.as_bytes()].concat();
+        Ok(Session(Arc::new(Record {
+            authorization_len: u16::try_from(authorization.len())
+                .expect("a token has at most InvalidSecret::MAX_BYTES"),
+            bytes: Zeroizing::new(bytes.into_boxed_slice()),
             user: self.user,
             id: self.id.unwrap_or_else(SessionId::random),
             issued_nanos,
@@ -232,9 +249,7 @@ impl SessionBuilder {
             public_user_id_len: id_len,
             has_public_user_id: self.public_user_id.is_some(),
             has_public_key: self.public_key.is_some(),
-        };
-        let texts = [id_text.as_bytes(), key_text.as_bytes()].concat();
-        Ok(Session(ThinArc::from_header_and_slice(head, &texts)))
+        })))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use smol_str::SmolStr;
+use ecow::EcoString;
 
 /// The name by which the embedding application knows a person: 1 to 256 bytes of text without
 /// control characters.
@@ -21,7 +21,7 @@ use smol_str::SmolStr;
 /// # Ok::<(), moojo_session::InvalidUserId>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UserId(SmolStr);
+pub struct UserId(EcoString);
 
 impl UserId {
     /// The longest user id, in bytes.
@@ -43,7 +43,7 @@ impl UserId {
         if let Some((at, _)) = id.char_indices().find(|(_, c)| c.is_control()) {
             return Err(InvalidUserId::ControlCharacter { at });
         }
-        Ok(Self(SmolStr::new(id)))
+        Ok(Self(EcoString::from(id)))
     }
 
     /// The id as text.

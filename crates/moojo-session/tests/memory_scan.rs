@@ -71,14 +71,14 @@ fn rule_13_a_token_stands_in_memory_once_and_is_wiped_with_its_last_copy() {
     let token = AccessToken::new(secret(1)).unwrap();
     assert_eq!(copies(1), 1, "the string that it came in was wiped");
 
-    let session = Session::builder(user("alice"), token.clone())
+    let session = Session::builder(user("alice"), token)
         .expires_at(start())
         .public_key("0x0288f8935f76")
         .build()
         .unwrap();
-    let clones = (session.clone(), session.authorization().clone(), session.access_token());
-    assert_eq!(copies(1), 1);
-    drop((token, session, clones.0, clones.2));
+    let clones = (session.clone(), session.authorization(), session.access_token());
+    assert_eq!(copies(1), 1, "the session has it instead of the token that it was made of");
+    drop((session, clones.0, clones.2));
     assert_eq!(copies(1), 1, "the header value still has it");
     drop(clones.1);
     assert_eq!(copies(1), 0);

@@ -273,6 +273,36 @@ fn rule_10_followers_do_not_wait_for_a_runtime_that_stands_still() {
 }
 
 #[test]
+fn rule_11_a_load_that_was_given_up_tells_nothing_when_it_comes_to_life_again() {
+    let clock = ManualClock::new(start());
+    let store = Gated::new(MemoryStore::builder().clock(clock.clone()).build());
+    store.loads.forget_permits(1_000_000);
+    let sessions = SessionManager::builder(store.clone())
+        .clock(clock.clone())
+        .store_timeout(Duration::from_millis(50))
+        .build();
+    let alice = user("alice");
+    let rt = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (stalling, going_on) = (rt(), rt());
+    stalling.block_on(async {
+        store.memory.save(&fresh(&alice, "old", &clock)).await.unwrap();
+        // Reads the old session, and is on its way back with it when the runtime stands still.
+        assert!(sessions.get(&alice).now_or_never().is_none());
+        turns().await;
+    });
+    let new = fresh(&alice, "new", &clock);
+    going_on.block_on(async {
+        let given_up = sessions.get(&alice).await;
+        assert!(matches!(given_up, Err(Error::Store(_))), "{given_up:?}");
+        sessions.insert(new.clone()).await.unwrap();
+    });
+    store.loads.add_permits(1);
+    stalling.block_on(turns());
+    let found = going_on.block_on(sessions.get(&alice)).unwrap();
+    assert_eq!(found, new);
+}
+
+#[test]
 fn users_in_memory_notice_that_nobody_listens_to_the_feed() {
     let clock = ManualClock::new(start());
     let store = MemoryStore::builder().clock(clock.clone()).build();

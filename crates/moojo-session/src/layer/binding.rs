@@ -1,13 +1,12 @@
 //! Whose request it is, and what goes on it.
 
-use http::Request;
 use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request};
 
 use super::{OnAuthorization, Settings};
 use crate::error::Error;
-use crate::manager::UserHandle;
+use crate::manager::{Pass, UserHandle};
 use crate::origin::Origin;
-use crate::session::Session;
 use crate::store::StoreError;
 use crate::user::UserId;
 
@@ -25,8 +24,13 @@ impl<'a> Binding<'a> {
         request: &'a Request<B>,
         client: Option<&'a UserHandle>,
     ) -> Result<Option<Self>, Error> {
-        let handle = request.extensions().get::<UserHandle>();
-        let id = request.extensions().get::<UserId>();
+        let extensions = request.extensions();
+        let handle = extensions.get::<UserHandle>();
+        // Nearly always the user is the one thing in there.
+        let id = match handle {
+            Some(_) if extensions.len() == 1 => None,
+            _ => extensions.get::<UserId>(),
+        };
         let binding = match (client.or(handle), id) {
             (Some(handle), _) => Self::Handle(handle),
             (None, Some(id)) => Self::Id(id),
@@ -50,8 +54,8 @@ impl<'a> Binding<'a> {
 
 /// Rule 1, at the moment of attaching and whatever was said before: the session's own user is the
 /// request's.
-pub(super) fn check_user(session: &Session, user: &UserId) -> Result<(), Error> {
-    if session.user() == user {
+pub(super) fn check_user(of_session: &UserId, of_request: &UserId) -> Result<(), Error> {
+    if of_session == of_request {
         return Ok(());
     }
     Err(Error::Store(StoreError::corrupt("the session found is that of another user")))
@@ -71,18 +75,19 @@ impl Settings {
         Ok(())
     }
 
-    /// The session in memory for `binding`, if it is live.
-    pub(super) fn peek(&self, binding: Binding<'_>) -> Option<Session> {
+    /// What a request bound like this is sent with, if there is a live session in memory.
+    #[inline]
+    pub(super) fn pass(&self, binding: Binding<'_>) -> Option<Pass> {
         match binding {
-            Binding::Id(user) => self.sessions.peek(user),
-            Binding::Handle(handle) => self.sessions.peek_handle(handle),
+            Binding::Id(user) => self.sessions.pass(user),
+            Binding::Handle(handle) => self.sessions.pass_handle(handle),
         }
     }
 
-    /// Puts the session's token and the API key on a request that was checked, as was its user.
-    pub(super) fn attach<B>(&self, request: &mut Request<B>, session: &Session) {
+    /// Puts the user's token and the API key on a request that was checked, as was its user.
+    pub(super) fn attach<B>(&self, request: &mut Request<B>, authorization: HeaderValue) {
         let headers = request.headers_mut();
-        headers.insert(AUTHORIZATION, session.authorization().clone());
+        headers.insert(AUTHORIZATION, authorization);
         if let Some(key) = &self.api_key {
             headers.insert(self.api_key_header.clone(), key.clone());
         }

@@ -11,7 +11,8 @@ use tower_service::Service;
 use super::Settings;
 use super::slow::{Refused, Repeat};
 use crate::error::Error;
-use crate::session::Session;
+use crate::session::SessionId;
+use crate::user::UserId;
 
 pin_project! {
     /// The answer to a call through a [`SessionService`](crate::SessionService).
@@ -44,12 +45,15 @@ pin_project! {
     }
 }
 
+const ENDED: &str = "a future is not polled after its end";
+
 pub(super) type SlowCall<R, E> = Pin<Box<dyn Future<Output = Result<R, Error<E>>> + Send>>;
 
 /// What has to be known of a call once its answer is there.
 pub(super) struct Sent<S, B> {
     pub(super) settings: Arc<Settings>,
-    pub(super) session: Session,
+    pub(super) user: UserId,
+    pub(super) id: SessionId,
     pub(super) repeat: Option<Box<Repeat<S, B>>>,
 }
 
@@ -86,26 +90,20 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
-        loop {
-            let slow: SlowCall<_, _> = match state.as_mut().project() {
-                StateProjection::Refused { error } => {
-                    let error = error.take().expect("a future is not polled after its end");
-                    return Poll::Ready(Err(error));
-                }
-                StateProjection::Passed { call } => return call.poll(cx).map_err(Error::Inner),
-                StateProjection::Slow { call } => return call.as_mut().poll(cx),
-                StateProjection::Sent { call, sent } => {
-                    let response = ready!(call.poll(cx)).map_err(Error::Inner)?;
-                    let Sent { settings, session, repeat } =
-                        sent.take().expect("a future is not polled after its end");
-                    let Some(refusal) = settings.classify(&response) else {
-                        return Poll::Ready(Ok(response));
-                    };
-                    let refused = Refused { settings, session, refusal, response, repeat };
-                    Box::pin(refused.run())
-                }
-            };
-            state.set(State::Slow { call: slow });
+        // The hot path first.
+        if let StateProjection::Sent { call, sent } = state.as_mut().project() {
+            let response = ready!(call.poll(cx)).map_err(Error::Inner)?;
+            let refusal = sent.as_ref().expect(ENDED).settings.classify(&response);
+            let Some(refusal) = refusal else { return Poll::Ready(Ok(response)) };
+            let Sent { settings, user, id, repeat } = sent.take().expect(ENDED);
+            let refused = Refused { settings, user, id, refusal, response, repeat };
+            state.set(State::Slow { call: Box::pin(refused.run()) });
+        }
+        match state.project() {
+            StateProjection::Refused { error } => Poll::Ready(Err(error.take().expect(ENDED))),
+            StateProjection::Passed { call } => call.poll(cx).map_err(Error::Inner),
+            StateProjection::Slow { call } => call.as_mut().poll(cx),
+            StateProjection::Sent { .. } => unreachable!("it was left or is slow now"),
         }
     }
 }

@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::binding::{Binding, check_user};
+use super::binding::Binding;
 use super::future::{ResponseFuture, Sent};
 use super::slow::{Call, Repeat};
 use super::{Settings, WithoutUser};
 use crate::error::Error;
-use crate::manager::UserHandle;
+use crate::manager::{Pass, UserHandle};
 
 /// A client whose requests carry their user's token; made by a
 /// [`SessionLayer`](crate::SessionLayer).
@@ -56,17 +56,14 @@ impl<S> SessionService<S> {
         if let Err(error) = settings.check(&request) {
             return self.refuse(error);
         }
-        match settings.peek(binding) {
-            Some(session) => {
-                if let Err(error) = check_user(&session, binding.user()) {
-                    return self.refuse(error);
-                }
+        match settings.pass(binding) {
+            Some(Pass { authorization, user, id }) => {
                 let repeat = settings
                     .repeats
                     .clone_request(&request)
                     .map(|request| Box::new(Repeat { service: self.inner.clone(), request }));
-                settings.attach(&mut request, &session);
-                let sent = Sent { settings: Arc::clone(settings), session, repeat };
+                settings.attach(&mut request, authorization);
+                let sent = Sent { settings: Arc::clone(settings), user, id, repeat };
                 ResponseFuture::sent(self.inner.call(request), sent)
             }
             None => {

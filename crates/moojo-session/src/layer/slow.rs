@@ -11,7 +11,8 @@ use tower_service::Service;
 use super::binding::{Binding, check_user};
 use super::{OnReauth, Refusal, Settings};
 use crate::error::Error;
-use crate::session::Session;
+use crate::manager::Pass;
+use crate::session::SessionId;
 use crate::user::UserId;
 
 /// A call whose user has no live session in memory.
@@ -33,7 +34,9 @@ pub(super) struct Repeat<S, B> {
 /// A call whose token was refused.
 pub(super) struct Refused<S, B, R> {
     pub(super) settings: Arc<Settings>,
-    pub(super) session: Session,
+    pub(super) user: UserId,
+    /// The session whose token it was.
+    pub(super) id: SessionId,
     pub(super) refusal: Refusal,
     pub(super) response: Response<R>,
     pub(super) repeat: Option<Box<Repeat<S, B>>>,
@@ -48,8 +51,9 @@ where
         let Self { settings, service, user, mut request } = self;
         let unready = service.clone();
         let patience = Patience::new(&settings, &request);
-        let (mut service, session) = match settings.sessions.get(&user).await {
-            Ok(session) => (service, session),
+        let session = settings.sessions.get(&user).await;
+        let (mut service, pass) = match session {
+            Ok(session) => (service, Pass::of(&session)),
             Err(Error::ReauthRequired(_)) if patience.is_left(&settings) => {
                 // Waiting for a person holds on to no capacity of the service.
                 drop(service);
@@ -58,12 +62,13 @@ where
             Err(error) => return Err(error.widen()),
         };
         let repeat = settings.repeats.clone_request(&request);
-        check_user(&session, &user).map_err(Error::widen)?;
-        settings.attach(&mut request, &session);
+        check_user(&pass.user, &user).map_err(Error::widen)?;
+        settings.attach(&mut request, pass.authorization);
         let response = service.call(request).await.map_err(Error::Inner)?;
         let Some(refusal) = settings.classify(&response) else { return Ok(response) };
+        let id = pass.id;
         let repeat = repeat.map(|request| Box::new(Repeat { service: unready, request }));
-        Refused { settings, session, refusal, response, repeat }.run_with(Some(patience)).await
+        Refused { settings, user, id, refusal, response, repeat }.run_with(Some(patience)).await
     }
 }
 
@@ -79,9 +84,9 @@ where
     /// Removes what was refused, and repeats the request once if it can be and there is a newer
     /// session (rule 5), or one comes while there is patience left.
     async fn run_with(self, patience: Option<Patience>) -> Result<Response<R>, Error<S::Error>> {
-        let Self { settings, session, refusal, response, repeat } = self;
+        let Self { settings, user, id, refusal, response, repeat } = self;
         let trace_id = refusal.as_trace_id();
-        let newer = settings.sessions.replace(&session, trace_id).await;
+        let newer = settings.sessions.replace(&user, id, trace_id).await;
         let Some(repeat) = repeat else {
             // A newer session is there, but this request cannot go out again.
             return newer.map(|_| response).map_err(Error::widen);
@@ -94,14 +99,13 @@ where
             Err(error) => return Err(error.widen()),
         }
         drop(response);
-        let user = session.user();
-        let ready = patience.wait_ready(&settings, user, service).await;
+        let ready = patience.wait_ready(&settings, &user, service).await;
         let (mut service, newer) = ready.map_err(|error| error.with_trace_id(trace_id))?;
-        check_user(&newer, user).map_err(Error::widen)?;
-        settings.attach(&mut request, &newer);
+        check_user(&newer.user, &user).map_err(Error::widen)?;
+        settings.attach(&mut request, newer.authorization);
         let response = service.call(request).await.map_err(Error::Inner)?;
         let Some(refusal) = settings.classify(&response) else { return Ok(response) };
-        let newest = settings.sessions.replace(&newer, refusal.as_trace_id()).await;
+        let newest = settings.sessions.replace(&user, newer.id, refusal.as_trace_id()).await;
         newest.map(|_| response).map_err(Error::widen)
     }
 }
@@ -137,7 +141,7 @@ impl Patience {
         settings: &Settings,
         user: &UserId,
         mut service: S,
-    ) -> Result<(S, Session), Error<S::Error>>
+    ) -> Result<(S, Pass), Error<S::Error>>
     where
         S: Service<Request<B>> + Clone,
     {
@@ -149,8 +153,8 @@ impl Patience {
             };
             session.map_err(Error::widen)?;
             poll_fn(|cx| service.poll_ready(cx)).await.map_err(Error::Inner)?;
-            if let Some(session) = settings.peek(Binding::Id(user)) {
-                return Ok((service, session));
+            if let Some(pass) = settings.pass(Binding::Id(user)) {
+                return Ok((service, pass));
             }
             // It ended while the service was busy.
             service = service.clone();

@@ -41,9 +41,12 @@ impl Inner {
         Ok(removed)
     }
 
-    pub(super) async fn reject(self: &Arc<Self>, refused: &Session) -> Result<bool, Error> {
+    pub(super) async fn reject(
+        self: &Arc<Self>,
+        user: &UserId,
+        id: SessionId,
+    ) -> Result<bool, Error> {
         self.listen();
-        let (user, id) = (refused.user(), refused.id());
         let change = Change::begin(self, user, None);
         change.locked(|slot| slot.refuse(id));
         let removed = self.limited(self.store.remove_if_current(user, id)).await?;
@@ -76,8 +79,9 @@ impl<'a> Change<'a> {
         let now = manager.now();
         let slot = manager.table.pin(user, now.seconds()).ok();
         let version = slot.as_ref().map_or(0, |slot| {
+            let mut slot = slot.lock();
             slot.touch(now);
-            slot.lock().begin_change(saving)
+            slot.begin_change(saving)
         });
         Self { manager, user, slot, version, ended: false }
     }

@@ -132,6 +132,10 @@ impl LoadTask {
     fn settle(&self, found: Option<Session>, version: u64, epoch: u32) -> Settled {
         let now = self.manager.now();
         let mut slot = self.slot.lock();
+        if !slot.is_loading(&self.load) {
+            // Given up, because its runtime stood still, it knows nothing of what happened since.
+            return Settled::Over(Loaded::Live);
+        }
         if slot.version() != version {
             return Settled::Changed;
         }

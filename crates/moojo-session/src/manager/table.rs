@@ -1,7 +1,7 @@
 //! The slots by user: what the hot path reads.
 //!
-//! Shards of a hash table that holds nothing but pointers to slots, so that a lookup follows two of
-//! them into cold memory: the table's entry and the slot, in which the user's id stands. The hash
+//! Shards of a hash table that holds nothing but pointers to slots, so that a lookup fetches two
+//! things from cold memory: the table's entry and the slot, in which the user's id stands. The hash
 //! only finds candidates; the id itself decides (rule 1). A shard's lock is held for the lookup and
 //! never across an `await`.
 
@@ -9,9 +9,9 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::quality::RandomState;
-use hashbrown::HashTable;
 use parking_lot::RwLock;
 
+use super::groups::Groups;
 use super::slot::{Slot, SlotRef};
 use crate::user::UserId;
 
@@ -35,7 +35,7 @@ struct Shard(RwLock<Slots>);
 
 #[derive(Default)]
 struct Slots {
-    table: HashTable<SlotRef>,
+    table: Groups<SlotRef>,
     /// Insertions since the idle ones were last cleared out.
     inserted: usize,
 }
@@ -93,7 +93,7 @@ impl Table {
     }
 
     fn shard(&self, hash: u64) -> &Shard {
-        // hashbrown uses the lowest bits and the highest seven.
+        // Not by the bits that the table goes by.
         &self.shards[(hash >> 48) as usize % SHARDS]
     }
 
@@ -104,9 +104,7 @@ impl Table {
         }
         self.clear_idle(&mut slots, now_seconds);
         let slot = SlotRef::new(Slot::new(user.clone(), now_seconds));
-        slots
-            .table
-            .insert_unique(hash, SlotRef::clone(&slot), |slot| self.hasher.hash_one(slot.user()));
+        slots.table.insert(hash, SlotRef::clone(&slot), |slot| self.hash(slot));
         slots.inserted += 1;
         self.len.fetch_add(1, Ordering::Relaxed);
         slot
@@ -121,12 +119,13 @@ impl Table {
         slots.inserted = 0;
         let oldest = now_seconds.saturating_sub(self.idle_seconds);
         let before = slots.table.len();
-        slots.table.retain(|slot| in_use(slot) || slot.touched() >= oldest);
-        let after = slots.table.len();
-        self.len.fetch_sub(before - after, Ordering::Relaxed);
-        if after < slots.table.capacity() / 4 {
-            slots.table.shrink_to(after * 2, |slot| self.hasher.hash_one(slot.user()));
-        }
+        let stays = |slot: &SlotRef| in_use(slot) || slot.touched() >= oldest;
+        slots.table.retain(stays, |slot| self.hash(slot));
+        self.len.fetch_sub(before - slots.table.len(), Ordering::Relaxed);
+    }
+
+    fn hash(&self, slot: &SlotRef) -> u64 {
+        self.hasher.hash_one(slot.user())
     }
 
     /// Lets some of the slots go that were not used for longest, from the shard of `hash` or the
@@ -156,11 +155,12 @@ impl Table {
         let mut goal = ages.len().div_ceil(16);
         let (_, &mut oldest, _) = ages.select_nth_unstable(goal - 1);
         self.len.fetch_sub(goal, Ordering::Relaxed);
-        slots.table.retain(|slot| {
+        let stays = |slot: &SlotRef| {
             let stays = goal == 0 || in_use(slot) || slot.touched() > oldest;
             goal -= usize::from(!stays);
             stays
-        });
+        };
+        slots.table.retain(stays, |slot| self.hash(slot));
         true
     }
 }
