@@ -2,9 +2,10 @@
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use crate::origin::Origin;
-use crate::reauth::ReauthRequired;
+use crate::reauth::{Declined, ReauthRequired};
 use crate::store::StoreError;
 use crate::user::UserId;
 
@@ -28,6 +29,19 @@ pub enum Error<E = Infallible> {
     /// The user has to log in again. Nothing was sent, or what was sent was refused.
     #[error("re-authentication is required")]
     ReauthRequired(#[source] ReauthRequired),
+
+    /// The person was asked to log in and will not for now.
+    #[error("the person is not asked to log in for now")]
+    Declined(#[source] Declined),
+
+    /// The user's sessions do not live as long as was asked for, however often the person logs in.
+    #[error("a session of this user lives {life:?}, less than the {wanted:?} asked for")]
+    LifeTooShort {
+        /// How long one lives.
+        life: Duration,
+        /// What was asked for, with the expiry margin.
+        wanted: Duration,
+    },
 
     /// The store failed or did not answer in time. It says nothing about the user.
     #[error("the session could not be looked up or changed")]
@@ -92,6 +106,9 @@ pub enum Limit {
     /// [`max_waiters_per_user`](crate::SessionManagerBuilder::max_waiters_per_user).
     #[error("the limit of {0} calls of one user waiting for a login is reached")]
     WaitersOfUser(usize),
+    /// [`max_requests`](crate::SessionManagerBuilder::max_requests).
+    #[error("the limit of {0} users who are asked to log in at once is reached")]
+    Requests(usize),
 }
 
 fn describe(origin: &Option<Origin>) -> String {
@@ -113,6 +130,8 @@ impl<E> Error<E> {
     pub fn map_inner<F>(self, map: impl FnOnce(E) -> F) -> Error<F> {
         match self {
             Self::ReauthRequired(signal) => Error::ReauthRequired(signal),
+            Self::Declined(declined) => Error::Declined(declined),
+            Self::LifeTooShort { life, wanted } => Error::LifeTooShort { life, wanted },
             Self::Store(error) => Error::Store(error),
             Self::UserRequired => Error::UserRequired,
             Self::UserConflict { bound, other } => Error::UserConflict { bound, other },
@@ -159,6 +178,12 @@ struct Boxed(Box<dyn StdError + Send + Sync>);
 impl<E> From<StoreError> for Error<E> {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl<E> From<Declined> for Error<E> {
+    fn from(declined: Declined) -> Self {
+        Self::Declined(declined)
     }
 }
 

@@ -54,9 +54,14 @@ pub use layer::{
     ForUser, OnAuthorization, OnReauth, OriginGuard, OriginGuardLayer, Refusal, ResponseFuture,
     SessionLayer, SessionService, WithoutUser, refused_token,
 };
-pub use manager::{Event, EventStream, SessionManager, SessionManagerBuilder, UserHandle};
+pub use manager::{
+    Claim, ClaimLost, Event, EventStream, ReauthQueue, ReauthRequest, SessionManager,
+    SessionManagerBuilder, UserHandle, Wait,
+};
 pub use origin::{InvalidOrigin, Origin};
-pub use reauth::{ReauthReason, ReauthRequired};
+pub use reauth::{
+    DeclineReason, Declined, InvalidPurpose, Purpose, ReauthReason, ReauthRequired, Reauthenticate,
+};
 pub use secret::{AccessToken, ApiKey, InvalidSecret};
 pub use session::{InvalidSession, InvalidSessionId, Session, SessionBuilder, SessionId};
 #[cfg(feature = "serde")]

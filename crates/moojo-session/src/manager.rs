@@ -10,6 +10,7 @@ use tokio::sync::{Notify, broadcast};
 
 use crate::clock::{Clock, ClockReading};
 use crate::error::{Error, Limit};
+use crate::reauth::ReauthReason;
 use crate::session::{Session, SessionId};
 use crate::store::{SessionStore, StoreError};
 use crate::user::UserId;
@@ -21,6 +22,8 @@ mod feed;
 mod groups;
 mod handle;
 mod load;
+mod queue;
+mod renew;
 mod slot;
 mod table;
 mod wait;
@@ -28,8 +31,12 @@ mod wait;
 pub use builder::SessionManagerBuilder;
 pub use events::{Event, EventStream};
 pub use handle::UserHandle;
+pub use queue::{Claim, ClaimLost, ReauthQueue, ReauthRequest};
+pub use wait::Wait;
 
 use feed::Feed;
+use queue::{Queue, Want};
+use renew::Renewal;
 pub(crate) use slot::Pass;
 use slot::{Now, SlotRef};
 use table::Table;
@@ -84,6 +91,8 @@ struct Inner {
     waiting: AtomicUsize,
     max_waiters: usize,
     max_waiters_per_user: usize,
+    queue: Queue,
+    renewal: Option<Renewal>,
 }
 
 /// Tells managers of one process apart: a handle works with the manager that it is from.
@@ -144,16 +153,67 @@ impl SessionManager {
         self.0.reject(session.user(), session.id()).await
     }
 
-    /// The user's live session, or the next one to arrive within `timeout`, counted by
-    /// [`Clock::sleep`]. A look at the store that is under way when the time is over is waited for.
+    /// The user's live session, or the next one to arrive within `timeout`, as
+    /// [`wait_with`](Self::wait_with) of [`Wait::up_to`].
     ///
     /// # Errors
-    /// As [`get`](Self::get), and [`Error::Overloaded`] if too many wait already. When the time is
-    /// over, the store is looked at a last time; then it is [`Error::ReauthRequired`], whose
-    /// [`waited`](crate::ReauthRequired::waited) is set.
+    /// As there.
     pub async fn wait(&self, user: &UserId, timeout: Duration) -> Result<Session, Error> {
+        self.wait_with(user, &Wait::up_to(timeout)).await
+    }
+
+    /// The user's live session, or the next one to arrive within a time. Meanwhile the user is in the
+    /// [`ReauthQueue`] for a worker to ask.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); [`Error::Declined`] if the person will not log in for now, and
+    /// [`Error::Overloaded`] if too many wait already. When the time is over, the store is looked at
+    /// a last time; then it is [`Error::ReauthRequired`], whose
+    /// [`waited`](crate::ReauthRequired::waited) is set. [`Error::LifeTooShort`] if no session of the
+    /// user is good for as long as was asked for.
+    pub async fn wait_with(&self, user: &UserId, wait: &Wait) -> Result<Session, Error> {
         let slot = self.pin(user)?;
-        self.0.wait(&slot, timeout).await
+        self.0.wait(&slot, wait).await
+    }
+
+    /// The user's live session, if it is good for this long from now on; before work that must not
+    /// be interrupted. If it ends sooner, another is had without the person where there is
+    /// [a way](SessionManagerBuilder::reauthenticate), or else the user is in the [`ReauthQueue`] from
+    /// now on. The session that is there stays in use. To wait for the person, see
+    /// [`Wait::valid_for`].
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); [`Error::ReauthRequired`] is for
+    /// [`ExpiresTooSoon`](crate::ReauthReason::ExpiresTooSoon) if there is one that ends too soon, and
+    /// [`Error::LifeTooShort`] if no session of the user is good for so long.
+    pub async fn ensure_valid_for(&self, user: &UserId, time: Duration) -> Result<Session, Error> {
+        let session = self.get(user).await?;
+        let needed_end = self.0.needed_end(time);
+        if wait::lives(&session, needed_end) {
+            return Ok(session);
+        }
+        self.0.check_life(&session, time)?;
+        let slot = self.pin(user)?;
+        let reason = ReauthReason::ExpiresTooSoon;
+        if let Some(renewed) = self.0.renew(&slot, reason).await
+            && wait::lives(&renewed, needed_end)
+        {
+            return Ok(renewed);
+        }
+        let signal = self.0.signal(user, reason);
+        let locked = slot.lock();
+        match locked.live(self.0.now(), self.0.epoch()) {
+            Some(newer) if wait::lives(&newer, needed_end) => Ok(newer),
+            _ => {
+                self.0.want(&Want::new(&signal, needed_end));
+                Err(signal.into())
+            }
+        }
+    }
+
+    /// The queue of those who have to log in again.
+    pub fn reauth_queue(&self) -> ReauthQueue {
+        ReauthQueue::new(self.clone())
     }
 
     /// A shared pointer to what this manager knows of the user: for who makes many calls for one
@@ -196,16 +256,25 @@ impl SessionManager {
         handle.slot().pass(self.0.now(), self.0.epoch())
     }
 
+    /// As [`get`](Self::get), for who asks nobody to log in: it would be too early.
+    pub(crate) async fn look(&self, user: &UserId) -> Result<Session, Error> {
+        let slot = self.pin(user)?;
+        self.0.look(&slot).await
+    }
+
     /// As [`reject`](Self::reject), for an answer that may have a trace id. Gives the newer session
-    /// if there is one.
+    /// if there is one. If there is none, the user has to log in, which `waits` leaves to the wait
+    /// that comes next.
     pub(crate) async fn replace(
         &self,
         user: &UserId,
         refused: SessionId,
         trace_id: Option<&str>,
+        waits: bool,
     ) -> Result<Session, Error> {
         self.0.reject(user, refused).await?;
-        self.get(user).await.map_err(|error| error.with_trace_id(trace_id))
+        let newer = if waits { self.look(user).await } else { self.get(user).await };
+        newer.map_err(|error| error.with_trace_id(trace_id))
     }
 
     fn pin(&self, user: &UserId) -> Result<SlotRef, Error> {
@@ -230,11 +299,29 @@ impl Inner {
         self.epoch.load(Ordering::Acquire)
     }
 
+    /// The steady clock in nanoseconds.
+    fn moment(&self) -> u64 {
+        self.clock.read().monotonic_nanos
+    }
+
+    fn moment_after(&self, time: Duration) -> u64 {
+        self.moment().saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// When a session that was received now ends by the steady clock.
     fn steady_end(&self, session: &Session, now: Now) -> u64 {
         let left = i128::from(session.expires_nanos()) - i128::from(now.wall);
         let end = i128::from(now.steady) + left;
         u64::try_from(end.max(0)).unwrap_or(u64::MAX)
+    }
+
+    /// How long a load may take.
+    fn load_timeout(&self) -> Duration {
+        match &self.renewal {
+            None => self.store_timeout,
+            // Load, renew, save, load again.
+            Some(renewal) => self.store_timeout.saturating_mul(3).saturating_add(renewal.timeout),
+        }
     }
 
     /// Runs one call of the store within the time limit.

@@ -9,6 +9,14 @@ use chrono::{DateTime, Utc};
 
 use crate::user::UserId;
 
+mod declined;
+mod purpose;
+mod renew;
+
+pub use declined::{DeclineReason, Declined};
+pub use purpose::{InvalidPurpose, Purpose};
+pub use renew::Reauthenticate;
+
 /// The user has to log in again: there is no token that could be sent for them.
 ///
 /// It is only ever raised when that is certain. A store that does not answer, or a network that is
@@ -39,6 +47,9 @@ pub enum ReauthReason {
     Rejected,
     /// The session was revoked through the manager.
     Revoked,
+    /// There is a live session, which ends too soon for what is planned; see
+    /// [`SessionManager::ensure_valid_for`](crate::SessionManager::ensure_valid_for).
+    ExpiresTooSoon,
 }
 
 impl ReauthRequired {
@@ -135,6 +146,7 @@ impl fmt::Display for ReauthRequired {
             ReauthReason::Expired => "the session has ended",
             ReauthReason::Rejected => "the server refused the token",
             ReauthReason::Revoked => "the session was revoked",
+            ReauthReason::ExpiresTooSoon => "the session ends too soon",
         };
         write!(f, "user {} has to log in again: {why}", self.user())
     }

@@ -11,7 +11,8 @@ use tower_service::Service;
 use super::binding::{Binding, check_user};
 use super::{OnReauth, Refusal, Settings};
 use crate::error::Error;
-use crate::manager::Pass;
+use crate::manager::{Pass, Wait};
+use crate::reauth::Purpose;
 use crate::session::SessionId;
 use crate::user::UserId;
 
@@ -51,7 +52,11 @@ where
         let Self { settings, service, user, mut request } = self;
         let unready = service.clone();
         let patience = Patience::new(&settings, &request);
-        let session = settings.sessions.get(&user).await;
+        // Who waits asks nobody to log in before it is registered (rule 11).
+        let session = match patience.is_left(&settings) {
+            true => settings.sessions.look(&user).await,
+            false => settings.sessions.get(&user).await,
+        };
         let (mut service, pass) = match session {
             Ok(session) => (service, Pass::of(&session)),
             Err(Error::ReauthRequired(_)) if patience.is_left(&settings) => {
@@ -86,16 +91,19 @@ where
     async fn run_with(self, patience: Option<Patience>) -> Result<Response<R>, Error<S::Error>> {
         let Self { settings, user, id, refusal, response, repeat } = self;
         let trace_id = refusal.as_trace_id();
-        let newer = settings.sessions.replace(&user, id, trace_id).await;
-        let Some(repeat) = repeat else {
+        let patience = patience
+            .or_else(|| repeat.as_ref().map(|repeat| Patience::new(&settings, &repeat.request)));
+        let waits =
+            patience.as_ref().filter(|_| repeat.is_some()).is_some_and(|p| p.is_left(&settings));
+        let newer = settings.sessions.replace(&user, id, trace_id, waits).await;
+        let (Some(repeat), Some(patience)) = (repeat, patience) else {
             // A newer session is there, but this request cannot go out again.
             return newer.map(|_| response).map_err(Error::widen);
         };
         let Repeat { service, mut request } = *repeat;
-        let patience = patience.unwrap_or_else(|| Patience::new(&settings, &request));
         match newer {
             Ok(_) => {}
-            Err(Error::ReauthRequired(_)) if patience.is_left(&settings) => {}
+            Err(Error::ReauthRequired(_)) if waits => {}
             Err(error) => return Err(error.widen()),
         }
         drop(response);
@@ -105,7 +113,7 @@ where
         settings.attach(&mut request, newer.authorization);
         let response = service.call(request).await.map_err(Error::Inner)?;
         let Some(refusal) = settings.classify(&response) else { return Ok(response) };
-        let newest = settings.sessions.replace(&user, newer.id, refusal.as_trace_id()).await;
+        let newest = settings.sessions.replace(&user, newer.id, refusal.as_trace_id(), false).await;
         newest.map(|_| response).map_err(Error::widen)
     }
 }
@@ -114,6 +122,7 @@ where
 struct Patience {
     /// `None` if it does not wait.
     until: Option<Duration>,
+    purpose: Option<Purpose>,
 }
 
 impl Patience {
@@ -123,7 +132,7 @@ impl Patience {
             OnReauth::Fail => None,
             OnReauth::Wait(time) => Some(settings.monotonic().saturating_add(time)),
         };
-        Self { until }
+        Self { until, purpose: request.extensions().get().cloned() }
     }
 
     fn left(&self, settings: &Settings) -> Duration {
@@ -147,7 +156,8 @@ impl Patience {
     {
         loop {
             let session = if self.is_left(settings) {
-                settings.sessions.wait(user, self.left(settings)).await
+                let wait = Wait::up_to(self.left(settings)).purpose(self.purpose.clone());
+                settings.sessions.wait_with(user, &wait).await
             } else {
                 settings.sessions.get(user).await
             };

@@ -6,9 +6,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, broadcast};
 
 use super::feed::Feed;
+use super::queue::Queue;
+use super::renew::Renewal;
 use super::table::Table;
 use super::{Inner, ManagerId, SessionManager};
 use crate::clock::{Clock, SystemClock};
+use crate::reauth::Reauthenticate;
 use crate::store::{MemoryStore, SessionStore};
 
 /// Settings of a [`SessionManager`]; from [`SessionManager::builder`].
@@ -26,6 +29,12 @@ pub struct SessionManagerBuilder {
     max_waiters: usize,
     max_waiters_per_user: usize,
     event_buffer: usize,
+    reauthenticate: Option<Arc<dyn Reauthenticate>>,
+    reauthenticate_timeout: Duration,
+    reauthenticate_pause: (Duration, Duration),
+    max_requests: usize,
+    request_life: Duration,
+    lease: Duration,
 }
 
 impl SessionManagerBuilder {
@@ -44,6 +53,12 @@ impl SessionManagerBuilder {
             max_waiters: 100_000,
             max_waiters_per_user: 10_000,
             event_buffer: 4096,
+            reauthenticate: None,
+            reauthenticate_timeout: Duration::from_secs(10),
+            reauthenticate_pause: (Duration::from_secs(30), Duration::from_secs(600)),
+            max_requests: 100_000,
+            request_life: Duration::from_secs(15 * 60),
+            lease: Duration::from_secs(60),
         }
     }
 
@@ -102,6 +117,47 @@ impl SessionManagerBuilder {
         self
     }
 
+    /// A way to new sessions without the person, tried before anybody is asked. Default: none.
+    pub fn reauthenticate(mut self, hook: impl Reauthenticate) -> Self {
+        self.reauthenticate = Some(Arc::new(hook));
+        self
+    }
+
+    /// How long one try of it may take. Calls of the user wait for it. Default: 10 seconds.
+    pub fn reauthenticate_timeout(mut self, timeout: Duration) -> Self {
+        self.reauthenticate_timeout = timeout;
+        self
+    }
+
+    /// How long a user is left alone after it was of no help: at first, doubling with each time, and
+    /// at most. Default: 30 seconds and 10 minutes.
+    pub fn reauthenticate_pause(mut self, first: Duration, most: Duration) -> Self {
+        self.reauthenticate_pause = (first, most);
+        self
+    }
+
+    /// How many users may be in the [`ReauthQueue`](crate::ReauthQueue) at once, with those who are
+    /// not to be asked for now. A call that would wait for one more is refused; others fail as if
+    /// they were in it. Default: 100,000, about 500 bytes each.
+    pub fn max_requests(mut self, users: usize) -> Self {
+        self.max_requests = users;
+        self
+    }
+
+    /// How long a request stays in the [`ReauthQueue`](crate::ReauthQueue) after the last call that
+    /// failed for want of the session, when none waits for it. Default: 15 minutes.
+    pub fn request_life(mut self, time: Duration) -> Self {
+        self.request_life = time;
+        self
+    }
+
+    /// How long a worker has a request for itself before it is handed out again; it can
+    /// [renew](crate::Claim::renew) its claim. Default: 60 seconds.
+    pub fn lease(mut self, time: Duration) -> Self {
+        self.lease = time;
+        self
+    }
+
     /// Makes the manager.
     pub fn build(self) -> SessionManager {
         static NEXT_ID: AtomicUsize = AtomicUsize::new(0);
@@ -124,6 +180,12 @@ impl SessionManagerBuilder {
             waiting: AtomicUsize::new(0),
             max_waiters: self.max_waiters,
             max_waiters_per_user: self.max_waiters_per_user,
+            queue: Queue::new(self.max_requests, self.request_life, self.lease),
+            renewal: self.reauthenticate.map(|hook| Renewal {
+                hook,
+                timeout: self.reauthenticate_timeout,
+                pause: self.reauthenticate_pause,
+            }),
         }))
     }
 }

@@ -22,7 +22,10 @@ impl Inner {
         self.limited(self.store.save(&session)).await?;
         let steady_end = self.steady_end(&session, self.now());
         let version = change.version;
-        change.end(|slot| slot.saved(version, session.clone(), steady_end, epoch));
+        change.end(|slot| {
+            self.answered(&session);
+            slot.saved(version, session.clone(), steady_end, epoch);
+        });
         let (id, expires_at) = (session.id(), session.expires_at());
         self.emit(Event::Saved { user, id, expires_at });
         Ok(())

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use futures_core::Stream;
 
 use crate::broadcast::Subscription;
-use crate::reauth::ReauthRequired;
+use crate::reauth::{Declined, ReauthRequired};
 use crate::session::SessionId;
 use crate::user::UserId;
 
@@ -45,6 +45,8 @@ pub enum Event {
     /// The user has to log in again. Given once; the next one comes after another session of the
     /// user was seen and has gone.
     ReauthRequired(ReauthRequired),
+    /// The person will not log in for now.
+    Declined(Declined),
     /// This reader was too slow, and that many events are lost to it.
     Lagged(u64),
 }

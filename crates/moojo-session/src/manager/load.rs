@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::Inner;
 use super::events::Event;
+use super::queue::Want;
 use super::slot::{Load, Loaded, Locked, Slot, SlotRef};
 use crate::error::Error;
 use crate::reauth::{ReauthReason, ReauthRequired};
@@ -18,8 +19,23 @@ use crate::user::UserId;
 const ATTEMPTS: u32 = 16;
 
 impl Inner {
-    /// The live session of the slot's user, from the slot or from the store.
+    /// The live session of the slot's user, from the slot or from the store. If there is none, the
+    /// user has to log in: that becomes a request.
     pub(super) async fn get(self: &Arc<Self>, slot: &SlotRef) -> Result<Session, Error> {
+        let signal = match self.look(slot).await {
+            Err(Error::ReauthRequired(signal)) => signal,
+            other => return other,
+        };
+        let locked = slot.lock();
+        if let Some(session) = locked.live(self.now(), self.epoch()) {
+            return Ok(session);
+        }
+        self.want(&Want::new(&signal, None));
+        Err(signal.into())
+    }
+
+    /// As [`Inner::get`], for who asks nobody to log in.
+    pub(super) async fn look(self: &Arc<Self>, slot: &SlotRef) -> Result<Session, Error> {
         let mut given_up = false;
         for _ in 0..ATTEMPTS {
             let mut load = match self.live_or_load(slot) {
@@ -27,11 +43,11 @@ impl Inner {
                 Err(load) => load,
             };
             // Limited here as well: the runtime that the load runs on may stand still.
-            let answer = self.limited(async { Ok(load.wait_for(Option::is_some).await.is_ok()) });
-            match answer.await {
-                Err(error) => {
+            let over = async { load.wait_for(Option::is_some).await.is_ok() };
+            match tokio::time::timeout(self.load_timeout(), over).await {
+                Err(elapsed) => {
                     slot.lock().end_load(&load);
-                    return Err(error.into());
+                    return Err(StoreError::timed_out(elapsed).into());
                 }
                 // The load was given up: its runtime went, or the store panicked. Once again here.
                 Ok(false) if given_up => return Err(no_answer().into()),
@@ -57,7 +73,7 @@ impl Inner {
         slot.live(self.now(), self.epoch()).is_none() && slot.is_still_gone(version)
     }
 
-    fn signal(&self, user: &UserId, reason: ReauthReason) -> ReauthRequired {
+    pub(super) fn signal(&self, user: &UserId, reason: ReauthReason) -> ReauthRequired {
         ReauthRequired::new(user.clone(), reason, self.clock.now())
     }
 
@@ -102,8 +118,14 @@ struct LoadTask {
 
 impl LoadTask {
     async fn run(self) {
+        let mut may_renew = self.manager.renewal.is_some();
         for attempt in 0..ATTEMPTS {
-            match self.attempt().await {
+            match self.attempt(may_renew).await {
+                Settled::Renew(reason) => {
+                    // Whatever comes of it, the store is asked again.
+                    self.manager.renew(&self.slot, reason).await;
+                    may_renew = false;
+                }
                 // At once; then more and more slowly, for whoever is at work to come to an end.
                 Settled::Changed if attempt == 0 => {}
                 Settled::Changed => tokio::time::sleep(pause(attempt)).await,
@@ -118,18 +140,18 @@ impl LoadTask {
         self.result.send_replace(Some(loaded));
     }
 
-    async fn attempt(&self) -> Settled {
+    async fn attempt(&self, may_renew: bool) -> Settled {
         let Self { manager, slot, .. } = self;
         let version = slot.lock().version();
         let epoch = manager.epoch();
         match manager.limited(manager.store.load(slot.user())).await {
-            Ok(found) => self.settle(found, version, epoch),
+            Ok(found) => self.settle(found, version, epoch, may_renew),
             Err(error) => Settled::Over(Loaded::Failed(error)),
         }
     }
 
     /// Judges what the store gave, and leaves the slot accordingly.
-    fn settle(&self, found: Option<Session>, version: u64, epoch: u32) -> Settled {
+    fn settle(&self, found: Option<Session>, version: u64, epoch: u32, may_renew: bool) -> Settled {
         let now = self.manager.now();
         let mut slot = self.slot.lock();
         if !slot.is_loading(&self.load) {
@@ -140,7 +162,7 @@ impl LoadTask {
             return Settled::Changed;
         }
         let Some(session) = found else {
-            return self.nothing(slot, false);
+            return self.nothing(slot, false, may_renew);
         };
         if session.user() != self.slot.user() {
             // Rule 1. Not cached, not used, and no reason to prompt anybody.
@@ -153,15 +175,19 @@ impl LoadTask {
         // What this process saw end has ended, though the clock of the store, or this one's wall
         // clock by now, says otherwise (rule 4). Other processes judge for themselves.
         if slot.has_seen_end_of(session.id()) || now.wall >= session.expires_nanos() {
-            return self.nothing(slot, true);
+            return self.nothing(slot, true, may_renew);
         }
         let steady_end = self.manager.steady_end(&session, now);
+        self.manager.answered(&session);
         slot.loaded(session, steady_end, epoch);
         Settled::Over(Loaded::Live)
     }
 
     /// There is no live session. The first to find that since there was one tells of it.
-    fn nothing(&self, mut slot: Locked<'_>, expired: bool) -> Settled {
+    fn nothing(&self, mut slot: Locked<'_>, expired: bool, may_renew: bool) -> Settled {
+        if may_renew && let Some(reason) = slot.reason_to_renew(expired, self.manager.moment()) {
+            return Settled::Renew(reason);
+        }
         let (reason, first) = slot.loaded_nothing(expired);
         let version = slot.version();
         drop(slot);
@@ -177,6 +203,8 @@ enum Settled {
     Over(Loaded),
     /// The session was changed while it was being read.
     Changed,
+    /// There is none, and there may be a way to one without the person.
+    Renew(ReauthReason),
 }
 
 impl Drop for LoadTask {

@@ -10,36 +10,78 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Inner;
+use super::queue::{Generation, Want};
 use super::slot::{Slot, SlotRef};
 use crate::error::{Error, Limit};
+use crate::reauth::{Purpose, ReauthReason, ReauthRequired};
 use crate::session::Session;
+
+/// How a call waits for a person to log in; for
+/// [`SessionManager::wait_with`](crate::SessionManager::wait_with).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Wait {
+    timeout: Duration,
+    purpose: Option<Purpose>,
+    valid_for: Duration,
+}
+
+impl Wait {
+    /// Waits at most this long, counted by [`Clock::sleep`](crate::Clock::sleep). A look at the store
+    /// that is under way when the time is over is waited for.
+    pub fn up_to(timeout: Duration) -> Self {
+        Self { timeout, purpose: None, valid_for: Duration::ZERO }
+    }
+
+    /// What the call is for: told to the person.
+    pub fn purpose(self, purpose: impl Into<Option<Purpose>>) -> Self {
+        Self { purpose: purpose.into(), ..self }
+    }
+
+    /// Waits for a session that is good for this long from now on, even if there is one that ends
+    /// sooner.
+    pub fn valid_for(self, time: Duration) -> Self {
+        Self { valid_for: time, ..self }
+    }
+}
 
 impl Inner {
     pub(super) async fn wait(
         self: &Arc<Self>,
         slot: &SlotRef,
-        timeout: Duration,
+        wait: &Wait,
     ) -> Result<Session, Error> {
+        let needed_end = self.needed_end(wait.valid_for);
         // Who need not wait takes nobody's place.
-        if let Some(session) = slot.live(self.now(), self.epoch()) {
+        if let Some(session) = slot.live(self.now(), self.epoch()).filter(|s| lives(s, needed_end))
+        {
             return Ok(session);
         }
-        let waiter = Waiter::join(self, slot)?;
-        let mut deadline = self.clock.sleep(timeout);
+        let mut waiter = Waiter::register(self, slot, wait.purpose.as_ref())?;
+        let mut deadline = self.clock.sleep(wait.timeout);
         let mut over = false;
         loop {
             // Registered before the look, and so before anybody is prompted (rule 11): what
             // arrives after the look wakes this waiter.
-            let mut arrival = pin!(waiter.arrivals.notified());
+            let arrivals = Arc::clone(&waiter.arrivals);
+            let mut arrival = pin!(arrivals.notified());
             arrival.as_mut().enable();
             let mut gap = pin!(self.gaps.notified());
             gap.as_mut().enable();
-            match self.get(slot).await {
-                Err(Error::ReauthRequired(signal)) if over => {
-                    return Err(signal.with_waited(timeout).into());
+            let signal = match self.look(slot).await {
+                Ok(session) if lives(&session, needed_end) => return Ok(session),
+                Ok(session) => {
+                    self.check_life(&session, wait.valid_for)?;
+                    self.signal(slot.user(), ReauthReason::ExpiresTooSoon)
                 }
-                Err(Error::ReauthRequired(_)) => {}
-                other => return other,
+                Err(Error::ReauthRequired(signal)) => signal,
+                Err(other) => return Err(other),
+            };
+            if !waiter.join(&signal, needed_end)? {
+                continue;
+            }
+            if over {
+                return Err(signal.with_waited(wait.timeout).into());
             }
             over = poll_fn(|cx| {
                 if arrival.as_mut().poll(cx).is_ready() || gap.as_mut().poll(cx).is_ready() {
@@ -50,6 +92,28 @@ impl Inner {
             .await;
         }
     }
+
+    /// When a session has to end, or later, to be good for this long from now on. `None` if any
+    /// will do.
+    pub(super) fn needed_end(&self, valid_for: Duration) -> Option<i64> {
+        let nanos = i64::try_from(valid_for.as_nanos()).unwrap_or(i64::MAX);
+        (nanos > 0).then(|| self.now().wall.saturating_add(nanos))
+    }
+
+    /// Whether the person's next session can be good for so long.
+    pub(super) fn check_life(&self, session: &Session, valid_for: Duration) -> Result<(), Error> {
+        let life = (session.expires_at() - session.issued_at()).to_std().unwrap_or_default();
+        let wanted = valid_for.saturating_add(Duration::from_nanos(self.margin_nanos));
+        if life < wanted {
+            return Err(Error::LifeTooShort { life, wanted });
+        }
+        Ok(())
+    }
+}
+
+/// Whether the session ends when it is needed to, or later.
+pub(super) fn lives(session: &Session, needed_end: Option<i64>) -> bool {
+    needed_end.is_none_or(|needed| needed <= session.expires_nanos())
 }
 
 /// A place among those who wait; given back when it is dropped.
@@ -57,22 +121,42 @@ struct Waiter<'a> {
     manager: &'a Inner,
     slot: &'a Slot,
     arrivals: Arc<Notify>,
+    purpose: Option<&'a Purpose>,
+    /// The request that it waits for.
+    joined: Option<Generation>,
 }
 
 impl<'a> Waiter<'a> {
-    fn join(manager: &'a Inner, slot: &'a Slot) -> Result<Self, Error> {
+    fn register(
+        manager: &'a Inner,
+        slot: &'a Slot,
+        purpose: Option<&'a Purpose>,
+    ) -> Result<Self, Error> {
         let (all, of_user) = (manager.max_waiters, manager.max_waiters_per_user);
         let one_more = |waiting| (waiting < all).then_some(waiting + 1);
         if manager.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
             return Err(Error::Overloaded { limit: Limit::Waiters(all) });
         }
         match slot.lock().join(of_user) {
-            Some(arrivals) => Ok(Self { manager, slot, arrivals }),
+            Some(arrivals) => Ok(Self { manager, slot, arrivals, purpose, joined: None }),
             None => {
                 manager.waiting.fetch_sub(1, Ordering::Relaxed);
                 Err(Error::Overloaded { limit: Limit::WaitersOfUser(of_user) })
             }
         }
+    }
+
+    /// Has the person asked, unless a session has come meanwhile: then it is `false`, and it has to
+    /// be looked for again.
+    fn join(&mut self, signal: &ReauthRequired, needed_end: Option<i64>) -> Result<bool, Error> {
+        let slot = self.slot.lock();
+        let live = slot.live(self.manager.now(), self.manager.epoch());
+        if live.is_some_and(|session| lives(&session, needed_end)) {
+            return Ok(false);
+        }
+        let want = Want::new(signal, needed_end);
+        self.joined = Some(self.manager.join(&want, self.purpose, self.joined)?);
+        Ok(true)
     }
 }
 
@@ -80,5 +164,8 @@ impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.manager.waiting.fetch_sub(1, Ordering::Relaxed);
         self.slot.lock().leave();
+        if let Some(joined) = self.joined {
+            self.manager.leave(self.slot.user(), joined, self.purpose);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A slot under its lock, and what is decided there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLockWriteGuard;
 use tokio::sync::{Notify, watch};
@@ -46,6 +47,11 @@ pub(super) struct Busy {
     refused: Option<SessionId>,
     /// Whether the signal was raised since the last session.
     signalled: bool,
+    /// Whether silent renewal is being tried, how often it was of no help in a row, and from when on
+    /// it may be tried again by the steady clock.
+    renewing: bool,
+    renewals_failed: u32,
+    renew_from: u64,
 }
 
 /// A slot under its lock.
@@ -92,6 +98,8 @@ impl Locked<'_> {
         busy.ended = None;
         busy.doubted = None;
         busy.signalled = false;
+        busy.renewals_failed = 0;
+        busy.renew_from = 0;
     }
 
     /// Forgets what was known: only the store knows. Whoever is loading loads again; whoever waits
@@ -109,7 +117,7 @@ impl Locked<'_> {
         }
     }
 
-    fn wake(&self) {
+    pub(in crate::manager) fn wake(&self) {
         if let Some(arrivals) = self.state.busy.as_ref().and_then(|busy| busy.arrivals.as_ref()) {
             arrivals.notify_waiters();
         }
@@ -195,6 +203,40 @@ impl Locked<'_> {
         }
         let first = !std::mem::replace(&mut busy.signalled, true);
         (busy.gone.unwrap_or(ReauthReason::Missing), first)
+    }
+
+    // Silent renewal.
+
+    /// Why there is no session, if one may be had without the person at this moment. What was revoked
+    /// stays so.
+    pub(in crate::manager) fn reason_to_renew(
+        &mut self,
+        expired: bool,
+        now: u64,
+    ) -> Option<ReauthReason> {
+        let busy = self.busy();
+        let gone = busy.gone.unwrap_or(ReauthReason::Missing);
+        let reason = if expired { ReauthReason::Expired } else { gone };
+        let may_try = !busy.renewing && busy.renew_from <= now;
+        (may_try && reason != ReauthReason::Revoked).then_some(reason)
+    }
+
+    pub(in crate::manager) fn begin_renewal(&mut self, now: u64) -> bool {
+        let busy = self.busy();
+        let begins = !busy.renewing && busy.renew_from <= now;
+        busy.renewing |= begins;
+        begins
+    }
+
+    pub(in crate::manager) fn renewal_failed(&mut self, now: u64, first: Duration, most: Duration) {
+        let busy = self.busy();
+        let pause = first.saturating_mul(1 << busy.renewals_failed.min(16)).min(most);
+        busy.renewals_failed = busy.renewals_failed.saturating_add(1);
+        busy.renew_from = now.saturating_add(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    pub(in crate::manager) fn end_renewal(&mut self) {
+        self.busy().renewing = false;
     }
 
     // A change by this process.
@@ -292,6 +334,8 @@ impl Drop for Locked<'_> {
                 && busy.gone.is_none()
                 && busy.doubted.is_none()
                 && !busy.signalled
+                && !busy.renewing
+                && busy.renewals_failed == 0
         });
         if idle {
             self.state.busy = None;

@@ -1,0 +1,257 @@
+//! The queue of those who have to log in again.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{Inner, SessionManager};
+use crate::error::{Error, Limit};
+use crate::reauth::{Purpose, ReauthReason};
+use crate::session::Session;
+use crate::user::UserId;
+
+mod claim;
+mod request;
+mod state;
+
+pub use claim::{Claim, ClaimLost};
+pub use request::ReauthRequest;
+
+pub(super) use state::{Generation, Want};
+use state::{Refused, Requests};
+
+/// How long a request is put aside when the store cannot say whether it is still needed.
+const STORE_PAUSE: Duration = Duration::from_secs(2);
+
+/// The open requests of a manager, under one small lock.
+pub(super) struct Queue {
+    requests: Mutex<Requests>,
+    /// The number of entries, to be read without the lock.
+    len: AtomicUsize,
+    max: usize,
+    lease: Duration,
+    /// Told whenever there may be something to claim, or to claim at another time.
+    changed: Notify,
+}
+
+impl Queue {
+    pub(super) fn new(max: usize, life: Duration, lease: Duration) -> Self {
+        let life = u64::try_from(life.as_nanos()).unwrap_or(u64::MAX / 2);
+        let requests = Mutex::new(Requests::new(max, life));
+        Self { requests, len: AtomicUsize::new(0), max, lease, changed: Notify::new() }
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Requests) -> T) -> T {
+        let mut requests = self.requests.lock();
+        let outcome = change(&mut requests);
+        self.len.store(requests.total(), Ordering::Release);
+        outcome
+    }
+}
+
+impl Inner {
+    /// A call found no session. Under the slot's lock, so that one which comes then closes the
+    /// request.
+    pub(super) fn want(&self, want: &Want<'_>) {
+        let now = self.moment();
+        // One too many, or one who does not want to be asked: this call fails either way.
+        if let Ok((_, true)) = self.queue.with(|requests| requests.want(want, now)) {
+            self.queue.changed.notify_waiters();
+        }
+    }
+
+    /// As [`Inner::want`], for a call that waits and was registered with the slot before.
+    pub(super) fn join(
+        &self,
+        want: &Want<'_>,
+        purpose: Option<&Purpose>,
+        joined: Option<Generation>,
+    ) -> Result<Generation, Error> {
+        let now = self.moment();
+        match self.queue.with(|requests| requests.join(want, purpose, joined, now)) {
+            Ok((generation, new)) => {
+                if new {
+                    self.queue.changed.notify_waiters();
+                }
+                Ok(generation)
+            }
+            Err(Refused::Declined(declined)) => Err(declined.into()),
+            Err(Refused::Full) => Err(Error::Overloaded { limit: Limit::Requests(self.queue.max) }),
+        }
+    }
+
+    pub(super) fn leave(&self, user: &UserId, joined: Generation, purpose: Option<&Purpose>) {
+        let now = self.moment();
+        self.queue.with(|requests| requests.leave(user, joined, purpose, now));
+    }
+
+    /// A session has come. Under the slot's lock.
+    pub(super) fn answered(&self, session: &Session) {
+        if self.queue.len.load(Ordering::Acquire) > 0 {
+            let (user, end) = (session.user(), session.expires_nanos());
+            self.queue.with(|requests| requests.close(user, end));
+        }
+    }
+}
+
+/// Those who have to log in again, as state and not as a stream of messages: one request a user,
+/// however many calls and tasks want it, for as long as it is true. From
+/// [`SessionManager::reauth_queue`]. Clones are the same queue.
+///
+/// A request is open from when the first call finds no session until a session arrives, from
+/// wherever, or until nobody has wanted it for [a
+/// while](crate::SessionManagerBuilder::request_life). A worker *claims* it for some time, the lease:
+/// nobody else gets it meanwhile. It then has the person log in, which answers the request by
+/// itself, or [declines](Claim::decline) for the person, or [puts it aside](Claim::release). If the
+/// worker drops the claim or lets the lease run out, the request is handed out again. A slow worker
+/// loses nothing, and users who have logged in meanwhile are not handed out at all.
+///
+/// ```
+/// use std::time::Duration;
+/// use moojo_session::{MemoryStore, Purpose, SessionManager, UserId, Wait};
+/// # use chrono::{TimeDelta, Utc};
+/// # use moojo_session::{AccessToken, Session, UserId as _Id};
+/// # fn log_in(user: &UserId) -> Session {
+/// #     let token = AccessToken::new("6c0350a00925").unwrap();
+/// #     let ends = Utc::now() + TimeDelta::hours(2);
+/// #     Session::builder(user.clone(), token).expires_at(ends).build().unwrap()
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let sessions = SessionManager::new(MemoryStore::new());
+/// let queue = sessions.reauth_queue();
+///
+/// // A worker: asks people, here one after the other.
+/// tokio::spawn(async move {
+///     loop {
+///         let claim = queue.next().await;
+///         let request = claim.request();
+///         println!("{} has to log in for {:?}", request.user(), request.purposes());
+///         let session = log_in(request.user());
+///         claim.answer(session).await.ok();
+///     }
+/// });
+///
+/// // A call: waits for the person.
+/// let alice = UserId::new("alice")?;
+/// let wait = Wait::up_to(Duration::from_secs(300)).purpose(Purpose::new("calendar search")?);
+/// let session = sessions.wait_with(&alice, &wait).await?;
+/// assert_eq!(session.user(), &alice);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ReauthQueue(SessionManager);
+
+impl ReauthQueue {
+    pub(super) fn new(sessions: SessionManager) -> Self {
+        Self(sessions)
+    }
+
+    /// Claims the oldest open request, or waits for one. Whether it is still needed is looked up in
+    /// the store first, and while the store does not answer nothing is handed out (rule 6).
+    ///
+    /// The lease is that of [`lease`](crate::SessionManagerBuilder::lease). Dropping the future
+    /// loses nothing.
+    pub async fn next(&self) -> Claim {
+        let inner = &self.0.0;
+        loop {
+            // Registered before the look.
+            let mut changed = pin!(inner.queue.changed.notified());
+            changed.as_mut().enable();
+            if let Some(claim) = self.claim_where(None).await {
+                return claim;
+            }
+            let timer = inner.queue.with(|requests| requests.next_timer());
+            let mut timer = timer.map(|at| {
+                let left = Duration::from_nanos(at.saturating_sub(inner.moment()));
+                inner.clock.sleep(left.max(Duration::from_millis(1)))
+            });
+            poll_fn(|cx| {
+                if changed.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(cx))
+            })
+            .await;
+        }
+    }
+
+    /// Claims the oldest open request, if there is one.
+    pub async fn try_next(&self) -> Option<Claim> {
+        self.claim_where(None).await
+    }
+
+    /// Claims the request of this user, if it is open and nobody else has it: for when the person
+    /// comes by.
+    pub async fn claim(&self, user: &UserId) -> Option<Claim> {
+        self.claim_where(Some(user)).await
+    }
+
+    /// The open requests of users whose names come after `after`, at most `max` of them, whether
+    /// claimed or not.
+    pub fn list(&self, after: Option<&UserId>, max: usize) -> Vec<ReauthRequest> {
+        let requests = self.0.0.queue.with(|requests| requests.list(after, max));
+        requests.into_iter().map(ReauthRequest).collect()
+    }
+
+    /// How many requests are open, claimed or not. It counts them.
+    pub fn len(&self) -> usize {
+        self.0.0.queue.with(|requests| requests.len())
+    }
+
+    /// Whether nobody has to log in.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    async fn claim_where(&self, user: Option<&UserId>) -> Option<Claim> {
+        let inner = &self.0.0;
+        loop {
+            let until = inner.moment_after(inner.queue.lease);
+            let now = inner.moment();
+            let claimed = inner.queue.with(|requests| requests.claim(user, until, now))?;
+            let claim = Claim::new(self.0.clone(), claimed);
+            match self.is_needed(&claim).await {
+                Ok(true) => return Some(claim),
+                Ok(false) => claim.finish(),
+                // Nobody knows whether it is needed: nobody is prompted (rule 6).
+                Err(error) => {
+                    tracing::warn!(user = %claim.request().user(), %error, "a login request is put aside");
+                    let _ = claim.release(STORE_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Whether there is still no session, says the store (rule 11), and no way to one without the
+    /// person.
+    async fn is_needed(&self, claim: &Claim) -> Result<bool, Error> {
+        let request = claim.request();
+        let slot = self.0.pin(request.user())?;
+        let session = match self.0.0.look(&slot).await {
+            Ok(session) => session,
+            Err(Error::ReauthRequired(_)) => return Ok(true),
+            Err(other) => return Err(other),
+        };
+        let Some(needed) = request.needed_end() else { return Ok(false) };
+        if session.expires_nanos() >= needed {
+            return Ok(false);
+        }
+        let renewed = self.0.0.renew(&slot, ReauthReason::ExpiresTooSoon).await;
+        Ok(renewed.is_none_or(|session| session.expires_nanos() < needed))
+    }
+}
+
+impl fmt::Debug for ReauthQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReauthQueue").field("open", &self.len()).finish_non_exhaustive()
+    }
+}

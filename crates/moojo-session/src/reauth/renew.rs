@@ -1,0 +1,46 @@
+use std::error::Error;
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::ReauthReason;
+use crate::session::Session;
+use crate::user::UserId;
+
+/// A way to a new session without the person, tried before anybody is asked; set by
+/// [`SessionManagerBuilder::reauthenticate`](crate::SessionManagerBuilder::reauthenticate).
+///
+/// The manager calls it once at a time for a user, whoever waits for the outcome, within a time
+/// limit, and leaves it alone for a while after it could not help. It is not called for a session that
+/// was revoked. What it gives is saved like any other login.
+///
+/// ```
+/// use moojo_session::{Reauthenticate, ReauthReason, Session, UserId, async_trait};
+///
+/// #[derive(Debug)]
+/// struct FromMyLoginService;
+///
+/// #[async_trait]
+/// impl Reauthenticate for FromMyLoginService {
+///     async fn reauthenticate(
+///         &self,
+///         user: &UserId,
+///         reason: ReauthReason,
+///     ) -> Result<Option<Session>, Box<dyn std::error::Error + Send + Sync>> {
+///         Ok(None) // only the person can do it
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait Reauthenticate: fmt::Debug + Send + Sync + 'static {
+    /// A new session of the user, or `None` if there is no way to one but through the person.
+    ///
+    /// # Errors
+    /// Any. It is logged by its `Display`, so it must hold no secret (rule 13), and the person is
+    /// asked.
+    async fn reauthenticate(
+        &self,
+        user: &UserId,
+        reason: ReauthReason,
+    ) -> Result<Option<Session>, Box<dyn Error + Send + Sync>>;
+}
