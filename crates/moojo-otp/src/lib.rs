@@ -31,6 +31,8 @@
 //!
 //! - [`LoginFlow`] sends codes and turns them into sessions, with cooldown, limits and a record of
 //!   what was sent. Most need nothing else.
+//! - [`LoginWorker`] asks the people who have to log in again, and needs to know how they are reached
+//!   ([`People`]).
 //! - [`MoojoClient`] makes the calls. It repeats one only where it is certain that Moojo received
 //!   nothing, so no SMS goes out twice.
 //! - [`Transport`] is what it sends with: reqwest, unless you give it another.
@@ -56,6 +58,7 @@ mod error;
 mod login;
 mod phone;
 mod transport;
+mod worker;
 
 pub use answer::{Answer, Endpoint, Reply};
 pub use classify::{Classify, DefaultClassifier, Verdict};
@@ -65,3 +68,4 @@ pub use error::{ConfigError, Malformation, MoojoError};
 pub use login::{LoginError, LoginFlow, LoginFlowBuilder};
 pub use phone::{InvalidPhoneNumber, PhoneNumber};
 pub use transport::{Transport, TransportError};
+pub use worker::{Ask, LoginWorker, People, PersonReply};

@@ -13,6 +13,7 @@ use crate::phone::PhoneNumber;
 mod builder;
 mod error;
 mod flights;
+mod pending;
 mod save;
 mod send;
 mod store;

@@ -1,0 +1,169 @@
+//! One person who is asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use moojo_session::{Challenge, Claim, Clock, DeclineReason, Session, UserId};
+
+use super::LoginWorker;
+use super::people::{Ask, PersonReply};
+use crate::login::LoginError;
+use crate::phone::PhoneNumber;
+
+pub(super) struct Asking {
+    worker: Arc<LoginWorker>,
+    claim: Claim,
+    user: UserId,
+    clock: Arc<dyn Clock>,
+}
+
+/// What becomes of the request.
+enum End {
+    /// A session has come, or somebody else has the request.
+    Over,
+    /// It is handed out again after this time.
+    Later(Duration),
+    Declined(DeclineReason, Duration),
+}
+
+impl Asking {
+    pub(super) fn new(worker: Arc<LoginWorker>, claim: Claim) -> Self {
+        let user = claim.request().user().clone();
+        let clock = worker.flow.sessions().clock();
+        Self { worker, claim, user, clock }
+    }
+
+    pub(super) async fn run(mut self) {
+        let (Ok(end) | Err(end)) = self.ask().await;
+        // If the claim is over, it is no longer this worker's business.
+        let _ = match end {
+            End::Over => Ok(()),
+            End::Later(time) => self.claim.release(time),
+            End::Declined(reason, time) => self.claim.decline(reason, time),
+        };
+    }
+
+    async fn ask(&mut self) -> Result<End, End> {
+        let phone = self.phone().await?;
+        let challenge = match self.worker.flow.pending(&self.user).await {
+            Ok(Some(challenge)) => challenge,
+            Ok(None) => self.send(&phone).await?,
+            Err(error) => return Err(self.later(&error)),
+        };
+        let request = self.claim.request().clone();
+        let mut ask = Ask { request, challenge, attempts_left: None };
+        loop {
+            match self.reply(&ask).await? {
+                PersonReply::Code(code) => match self.worker.flow.verify(&self.user, &code).await {
+                    Ok(_) => return Ok(End::Over),
+                    Err(error) => self.not_logged_in(error, &mut ask).await?,
+                },
+                PersonReply::Resend => match self.send(&phone).await {
+                    Ok(challenge) => {
+                        ask.challenge = challenge;
+                        ask.attempts_left = None;
+                    }
+                    // Too soon, for one: the person still has the other code.
+                    Err(End::Later(_)) if self.pending().await => {}
+                    Err(end) => return Err(end),
+                },
+                PersonReply::NotNow(time) => return Ok(End::Declined(DeclineReason::NotNow, time)),
+                PersonReply::NoAnswer => return Ok(End::Later(self.worker.ask_again_after)),
+            }
+            if let Ok(request) = self.claim.refreshed() {
+                ask.request = request;
+            }
+        }
+    }
+
+    async fn phone(&self) -> Result<PhoneNumber, End> {
+        match self.worker.people.phone(&self.user).await {
+            Ok(Some(phone)) => Ok(phone),
+            Ok(None) => Err(End::Declined(DeclineReason::Unreachable, self.worker.ask_again_after)),
+            Err(error) => {
+                tracing::warn!(user = %self.user, %error, "no number to send a code to");
+                Err(End::Later(self.worker.pause))
+            }
+        }
+    }
+
+    /// One code, once: whatever comes of it, this is not repeated without the person.
+    async fn send(&self, phone: &PhoneNumber) -> Result<Challenge, End> {
+        match self.worker.flow.send_code(&self.user, phone).await {
+            Ok(challenge) => Ok(challenge),
+            // It may arrive.
+            Err(LoginError::SendUnknown { challenge, .. }) => Ok(*challenge),
+            // Another worker was faster.
+            Err(error @ LoginError::ResendTooSoon { .. }) => {
+                let pending = self.worker.flow.pending(&self.user).await;
+                pending.ok().flatten().ok_or_else(|| self.later(&error))
+            }
+            Err(LoginError::TooManySends { retry_at }) => {
+                Err(End::Declined(DeclineReason::Unreachable, self.time_until(retry_at)))
+            }
+            Err(error) => Err(self.later(&error)),
+        }
+    }
+
+    async fn pending(&self) -> bool {
+        matches!(self.worker.flow.pending(&self.user).await, Ok(Some(_)))
+    }
+
+    /// What the person says, as long as the claim and the code are good.
+    async fn reply(&mut self, ask: &Ask) -> Result<PersonReply, End> {
+        let people = Arc::clone(&self.worker.people);
+        let mut reply = people.code(ask);
+        let left = self.time_until(ask.challenge.lapses_at());
+        let mut lapse = self.clock.sleep(left);
+        loop {
+            let half = self.clock.sleep(self.worker.lease / 2);
+            tokio::select! {
+                reply = &mut reply => return Ok(reply),
+                () = self.claim.over() => return Err(End::Over),
+                () = &mut lapse => return Err(End::Later(self.worker.ask_again_after)),
+                () = half => self.claim.renew(self.worker.lease).map_err(|_| End::Over)?,
+            }
+        }
+    }
+
+    /// What a code that made no session means for the next question.
+    async fn not_logged_in(&self, error: LoginError, ask: &mut Ask) -> Result<(), End> {
+        match error {
+            LoginError::WrongCode { attempts_left, .. } => {
+                ask.attempts_left = Some(attempts_left);
+                Ok(())
+            }
+            LoginError::Locked { .. }
+            | LoginError::NoOpenChallenge { .. }
+            | LoginError::CodeAlreadyUsed { .. } => {
+                ask.attempts_left = Some(0);
+                Ok(())
+            }
+            // The person has done all that a person can.
+            LoginError::NotSaved { session, .. } => Err(self.save(session).await),
+            error => Err(self.later(&error)),
+        }
+    }
+
+    async fn save(&self, session: Session) -> End {
+        while self.claim.renew(self.worker.lease.max(self.worker.pause * 2)).is_ok() {
+            self.clock.sleep(self.worker.pause).await;
+            match self.worker.flow.sessions().insert(session.clone()).await {
+                Ok(()) | Err(moojo_session::Error::AlreadyExpired { .. }) => break,
+                Err(error) => tracing::warn!(user = %self.user, %error, "a login is not saved yet"),
+            }
+        }
+        End::Over
+    }
+
+    fn later(&self, error: &LoginError) -> End {
+        tracing::warn!(user = %self.user, %error, "a person could not be asked");
+        let time = error.retry_at().map(|at| self.time_until(at));
+        End::Later(time.unwrap_or_default().max(self.worker.pause))
+    }
+
+    fn time_until(&self, at: DateTime<Utc>) -> Duration {
+        (at - self.clock.now()).to_std().unwrap_or_default()
+    }
+}
