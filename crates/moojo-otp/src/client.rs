@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Uri};
 use moojo_session::{ApiKey, Clock};
+use tokio::sync::Semaphore;
 
 use crate::answer::Endpoint;
 use crate::classify::Classify;
@@ -69,6 +70,7 @@ struct Inner {
     retries: u32,
     max_body_bytes: usize,
     phone_format: PhoneFormat,
+    in_flight: Semaphore,
 }
 
 /// How a phone number is written in the requests.

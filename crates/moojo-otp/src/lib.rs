@@ -33,6 +33,7 @@
 //!   what was sent. Most need nothing else.
 //! - [`LoginWorker`] asks the people who have to log in again, and needs to know how they are reached
 //!   ([`People`]).
+//! - [`FirebaseRenewal`] renews sessions without the person, where there is a JWT.
 //! - [`MoojoClient`] makes the calls. It repeats one only where it is certain that Moojo received
 //!   nothing, so no SMS goes out twice.
 //! - [`Transport`] is what it sends with: reqwest, unless you give it another.
@@ -57,6 +58,7 @@ mod code;
 mod error;
 mod login;
 mod phone;
+mod renewal;
 mod transport;
 mod worker;
 
@@ -67,5 +69,6 @@ pub use code::{FirebaseJwt, InvalidCode, InvalidJwt, VerificationCode};
 pub use error::{ConfigError, Malformation, MoojoError};
 pub use login::{LoginError, LoginFlow, LoginFlowBuilder};
 pub use phone::{InvalidPhoneNumber, PhoneNumber};
+pub use renewal::{FirebaseRenewal, JwtSource};
 pub use transport::{Transport, TransportError};
 pub use worker::{Ask, LoginWorker, People, PersonReply};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Uri};
 use moojo_session::{ApiKey, Clock, Origin, SystemClock};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::{Inner, MoojoClient, PhoneFormat};
@@ -28,6 +29,7 @@ pub struct MoojoClientBuilder {
     max_body_bytes: usize,
     retries: u32,
     phone_format: PhoneFormat,
+    max_in_flight: usize,
     clock: Arc<dyn Clock>,
     classifier: Arc<dyn Classify>,
     transport: Option<Arc<dyn Transport>>,
@@ -55,6 +57,7 @@ impl MoojoClientBuilder {
             max_body_bytes: 64 * 1024,
             retries: 2,
             phone_format: PhoneFormat::E164,
+            max_in_flight: 256,
             clock: Arc::new(SystemClock),
             classifier: Arc::new(DefaultClassifier),
             transport: None,
@@ -124,6 +127,14 @@ impl MoojoClientBuilder {
         self
     }
 
+    /// How many calls may be made at once, each over a connection of its own. One more waits for its
+    /// turn; if that takes as long as a whole [call may](Self::timeout), it was not sent.
+    /// Default: 256; at least 1.
+    pub fn max_in_flight(mut self, calls: usize) -> Self {
+        self.max_in_flight = calls;
+        self
+    }
+
     /// How phone numbers are written in the requests. Default: in E.164.
     pub fn phone_format(mut self, format: PhoneFormat) -> Self {
         self.phone_format = format;
@@ -182,6 +193,7 @@ impl MoojoClientBuilder {
             retries: self.retries,
             max_body_bytes: self.max_body_bytes,
             phone_format: self.phone_format,
+            in_flight: Semaphore::new(self.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
         })))
     }
 }

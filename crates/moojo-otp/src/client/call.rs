@@ -6,6 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, Response};
 use serde_json::Value;
+use tokio::sync::SemaphorePermit;
 
 use super::Inner;
 use crate::answer::{Answer, Endpoint, Reply};
@@ -33,6 +34,11 @@ impl Success {
 #[error("the call took longer than {0:?}")]
 struct TimedOut(Duration);
 
+/// Too many calls were before this one.
+#[derive(Debug, thiserror::Error)]
+#[error("too many calls of Moojo are in flight")]
+struct TooMany;
+
 impl Inner {
     pub(super) async fn call(
         &self,
@@ -58,6 +64,7 @@ impl Inner {
         body: Bytes,
     ) -> Result<(Response<Bytes>, DateTime<Utc>), MoojoError> {
         let ends = self.clock.monotonic().saturating_add(self.timeout);
+        let _turn = self.turn().await?;
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -91,6 +98,17 @@ impl Inner {
             }
             tracing::debug!(?endpoint, attempts, "Moojo could not be reached, trying again");
             self.clock.sleep(pause).await;
+        }
+    }
+
+    /// Waits until fewer calls are in flight than may be.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, MoojoError> {
+        tokio::select! {
+            biased;
+            turn = self.in_flight.acquire() => Ok(turn.expect("it is never closed")),
+            () = self.clock.sleep(self.timeout) => {
+                Err(MoojoError::NotSent { attempts: 0, source: TransportError::not_sent(TooMany) })
+            }
         }
     }
 
