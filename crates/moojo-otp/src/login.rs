@@ -13,6 +13,7 @@ use crate::phone::PhoneNumber;
 mod builder;
 mod error;
 mod flights;
+mod machine;
 mod pending;
 mod save;
 mod send;
@@ -22,8 +23,8 @@ mod verify;
 pub use builder::LoginFlowBuilder;
 pub use error::LoginError;
 
-use error::Shared;
 use flights::Flights;
+use machine::Policy;
 use store::Challenges;
 
 /// Logs people in by SMS code or by a JWT of Firebase, and puts their sessions into a
@@ -97,9 +98,7 @@ struct Inner {
     sessions: SessionManager,
     clock: Arc<dyn Clock>,
     challenges: Challenges,
-    resend_cooldown: Duration,
-    code_life: Duration,
-    attempts_per_code: u32,
+    policy: Policy,
     sends_per_number: u32,
     sends_window: Duration,
 }
@@ -131,7 +130,7 @@ impl LoginFlow {
     ) -> Result<Challenge, LoginError> {
         let key = (user.clone(), phone.clone());
         let task = || send::send_code(Arc::clone(&self.shared), user.clone(), phone.clone());
-        self.sends.join(key, task).await.shared()
+        self.sends.join(key, task).await?
     }
 
     /// Logs `user` in with the code that was sent.
@@ -152,7 +151,7 @@ impl LoginFlow {
     ) -> Result<Session, LoginError> {
         let key = (user.clone(), code.clone());
         let task = || verify::verify(Arc::clone(&self.shared), user.clone(), code.clone());
-        self.verifications.join(key, task).await.shared()
+        self.verifications.join(key, task).await?
     }
 
     /// Logs `user` in with a JWT of Firebase. No code and no limit of this flow has to do with it.
@@ -168,7 +167,7 @@ impl LoginFlow {
     ) -> Result<Session, LoginError> {
         let key = (user.clone(), jwt.clone());
         let task = || verify::login_with_jwt(Arc::clone(&self.shared), user.clone(), jwt.clone());
-        self.jwts.join(key, task).await.shared()
+        self.jwts.join(key, task).await?
     }
 
     /// The sessions that logins go into.

@@ -4,6 +4,7 @@ use std::time::Duration;
 use moojo_session::{ChallengeStore, MemoryChallengeStore, SessionManager};
 
 use super::flights::Flights;
+use super::machine::Policy;
 use super::store::Challenges;
 use super::{Inner, LoginFlow};
 use crate::client::MoojoClient;
@@ -16,9 +17,7 @@ pub struct LoginFlowBuilder {
     sessions: SessionManager,
     challenges: Arc<dyn ChallengeStore>,
     store_timeout: Duration,
-    resend_cooldown: Duration,
-    code_life: Duration,
-    attempts_per_code: u32,
+    policy: Policy,
     sends_per_number: u32,
     sends_window: Duration,
     max_under_way: usize,
@@ -31,9 +30,11 @@ impl LoginFlowBuilder {
             sessions,
             challenges: Arc::new(MemoryChallengeStore::new()),
             store_timeout: Duration::from_secs(5),
-            resend_cooldown: Duration::from_secs(30),
-            code_life: Duration::from_secs(10 * 60),
-            attempts_per_code: 5,
+            policy: Policy {
+                resend_cooldown: Duration::from_secs(30),
+                code_life: Duration::from_secs(10 * 60),
+                attempts_per_code: 5,
+            },
             sends_per_number: 5,
             sends_window: Duration::from_secs(60 * 60),
             max_under_way: 10_000,
@@ -54,20 +55,20 @@ impl LoginFlowBuilder {
 
     /// After what time a user can ask for another code, whatever the number. Default: 30 seconds.
     pub fn resend_cooldown(mut self, time: Duration) -> Self {
-        self.resend_cooldown = time;
+        self.policy.resend_cooldown = time;
         self
     }
 
     /// How long a code can be verified. How long Moojo's codes live is not documented: this only
     /// says when to forget them here. Default: 10 minutes.
     pub fn code_life(mut self, time: Duration) -> Self {
-        self.code_life = time;
+        self.policy.code_life = time;
         self
     }
 
     /// How often a code can be tried. Default: 5 times.
     pub fn attempts_per_code(mut self, attempts: u32) -> Self {
-        self.attempts_per_code = attempts;
+        self.policy.attempts_per_code = attempts;
         self
     }
 
@@ -99,9 +100,7 @@ impl LoginFlowBuilder {
                     self.store_timeout,
                 ),
                 clock,
-                resend_cooldown: self.resend_cooldown,
-                code_life: self.code_life,
-                attempts_per_code: self.attempts_per_code,
+                policy: self.policy,
                 sends_per_number: self.sends_per_number,
                 sends_window: self.sends_window,
             }),

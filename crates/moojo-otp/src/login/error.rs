@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use moojo_session::{Challenge, Error, Session, StoreError};
 
 use super::flights::NoOutcome;
+use super::machine::Refusal;
 use crate::error::MoojoError;
 
 /// Why a code was not sent or a login not made. Clones share what they have in common.
@@ -141,23 +142,28 @@ impl LoginError {
     }
 }
 
+impl From<Refusal> for LoginError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooSoon { retry_at } => Self::ResendTooSoon { retry_at },
+            Refusal::NoCode { retry_at } => Self::NoOpenChallenge { retry_at },
+            Refusal::Locked { retry_at } => Self::Locked { retry_at },
+            Refusal::Used { retry_at } => Self::CodeAlreadyUsed { retry_at },
+        }
+    }
+}
+
 impl From<StoreError> for LoginError {
     fn from(error: StoreError) -> Self {
         Self::Challenges(error)
     }
 }
 
-/// The outcome of a call that others may share.
-pub(super) trait Shared<T> {
-    fn shared(self) -> Result<T, LoginError>;
-}
-
-impl<T> Shared<T> for Result<Result<T, LoginError>, NoOutcome> {
-    fn shared(self) -> Result<T, LoginError> {
-        match self {
-            Ok(outcome) => outcome,
-            Err(NoOutcome::Full) => Err(LoginError::Overloaded),
-            Err(NoOutcome::Lost) => Err(LoginError::Interrupted),
+impl From<NoOutcome> for LoginError {
+    fn from(none: NoOutcome) -> Self {
+        match none {
+            NoOutcome::Full => Self::Overloaded,
+            NoOutcome::Lost => Self::Interrupted,
         }
     }
 }

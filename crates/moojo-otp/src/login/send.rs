@@ -2,23 +2,15 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use moojo_session::{Admission, Challenge, ChallengeState, Quota, UserId};
+use moojo_session::{Admission, Challenge, Quota, UserId};
 use zeroize::Zeroizing;
 
 use super::Inner;
-use super::error::{LoginError, later};
+use super::error::LoginError;
+use super::machine::{SendOutcome, Sending, Wish};
 use super::store::MAX_ROUNDS;
 use crate::client::PhoneFormat;
-use crate::error::MoojoError;
 use crate::phone::PhoneNumber;
-
-/// A send that is recorded and may now be made.
-struct Recorded {
-    /// The record that was there before.
-    before: Option<Challenge>,
-    sending: Challenge,
-}
 
 /// Rule 8: record, send once, record what came of it.
 pub(super) async fn send_code(
@@ -26,81 +18,62 @@ pub(super) async fn send_code(
     user: UserId,
     phone: PhoneNumber,
 ) -> Result<Challenge, LoginError> {
-    let Recorded { before, sending } = flow.record_send(&user, &phone).await?;
+    let sending = flow.record_send(&user, &phone).await?;
     tracing::debug!(%user, "a code is being sent");
-    let outcome = flow.moojo.send_verification_code(&phone).await;
-    let now = flow.clock.now();
+    let source = match flow.moojo.send_verification_code(&phone).await {
+        Ok(_) => {
+            let settled = flow.settle_send(&sending, SendOutcome::Taken).await;
+            return Ok(settled.unwrap_or_else(|| sending.record().sent()));
+        }
+        Err(source) => source,
+    };
+    let outcome = sending.outcome(&source, flow.clock.now());
+    let settled = flow.settle_send(&sending, outcome).await;
     match outcome {
-        Ok(_) => Ok(flow.settle_send(sending, Challenge::sent).await),
-        Err(source) if source.may_have_worked() => {
-            let challenge = flow.settle_send(sending, Challenge::unknown).await;
+        SendOutcome::Taken | SendOutcome::Unknown => {
+            let challenge = settled.unwrap_or_else(|| sending.record().unknown());
             Err(LoginError::SendUnknown { challenge: Box::new(challenge), source })
         }
-        Err(source @ MoojoError::NotSent { .. }) => {
-            flow.undo_send(before, sending).await;
+        SendOutcome::Refused { resend_at } => {
+            Err(LoginError::Moojo { retry_at: Some(resend_at), source })
+        }
+        SendOutcome::NotSent => {
             flow.give_send_back(&phone).await;
             Err(LoginError::Moojo { retry_at: None, source })
-        }
-        Err(source) => {
-            let retry_after = match &source {
-                MoojoError::RateLimited { retry_after: Some(after), .. } => later(now, *after),
-                _ => now,
-            };
-            let retry_at = sending.resend_at().max(retry_after);
-            flow.refuse_send(before, sending, retry_at).await;
-            Err(LoginError::Moojo { retry_at: Some(retry_at), source })
         }
     }
 }
 
 impl Inner {
-    async fn record_send(
-        &self,
-        user: &UserId,
-        phone: &PhoneNumber,
-    ) -> Result<Recorded, LoginError> {
-        self.check_cooldown(user).await?;
+    async fn record_send(&self, user: &UserId, phone: &PhoneNumber) -> Result<Sending, LoginError> {
+        // Before the quota is asked: somebody who is too quick uses up none of it.
+        let now = self.clock.now();
+        let before = self.challenges.load(user, now).await?;
+        self.policy.may_send(before.as_ref(), now)?;
         self.admit_send(phone).await?;
-        let recorded = self.try_record_send(user, phone).await;
+        let recorded = self.try_record_send(before, user, phone).await;
         if recorded.is_err() {
             self.give_send_back(phone).await;
         }
         recorded
     }
 
-    /// Before the quota is asked: somebody who is too quick uses up none of it.
-    async fn check_cooldown(&self, user: &UserId) -> Result<Option<Challenge>, LoginError> {
-        let now = self.clock.now();
-        match self.challenges.load(user, now).await? {
-            // A send in the future is one before the clock was set back.
-            Some(before) if before.sent_at() <= now && now < before.resend_at() => {
-                Err(LoginError::ResendTooSoon { retry_at: before.resend_at() })
-            }
-            before => Ok(before),
-        }
-    }
-
+    /// Records a send over `before`, or over what others have made of that meanwhile.
     async fn try_record_send(
         &self,
+        mut before: Option<Challenge>,
         user: &UserId,
         phone: &PhoneNumber,
-    ) -> Result<Recorded, LoginError> {
+    ) -> Result<Sending, LoginError> {
         let address = phone.kept(self.moojo.phone_format() == PhoneFormat::AsTyped);
+        let wish = Wish { user, phone, address: &address };
         for _ in 0..MAX_ROUNDS {
-            let before = self.check_cooldown(user).await?;
             let now = self.clock.now();
-            let resend_at = later(now, self.resend_cooldown);
-            let lapses_at = later(now, self.code_life).max(resend_at);
-            let sending = match &before {
-                Some(before) if same_number(before, phone) => {
-                    before.resend(now, resend_at, lapses_at)
-                }
-                _ => Challenge::open(user.clone(), address.as_str(), now, resend_at, lapses_at),
-            };
-            let expected = before.as_ref().map(Challenge::revision);
-            if self.challenges.swap(expected, &sending, now).await? {
-                return Ok(Recorded { before, sending });
+            let sending = self.policy.begin_send(before, &wish, now)?;
+            if self.challenges.swap(sending.expected(), sending.record(), now).await? {
+                return Ok(sending);
             }
+            before = self.challenges.load(user, now).await?;
         }
         Err(LoginError::Contended)
     }
@@ -123,73 +96,14 @@ impl Inner {
         Quota { key, limit: self.sends_per_number, window: self.sends_window }
     }
 
-    /// Records what came of the send, unless a later one has taken its place.
-    async fn settle_send(
-        &self,
-        sending: Challenge,
-        outcome: impl Fn(&Challenge) -> Challenge,
-    ) -> Challenge {
-        let ours = |current: &Challenge| is_ours(current, &sending).then(|| outcome(current));
-        let settled = self.challenges.settle(sending.clone(), ours).await;
-        settled.unwrap_or_else(|| outcome(&sending))
-    }
-
-    /// Makes the record what it was before a send that never went out.
-    async fn undo_send(&self, before: Option<Challenge>, sending: Challenge) {
-        if before.is_none() {
-            let removed = self.challenges.remove(sending.user(), sending.revision()).await;
-            if matches!(removed, Ok(true)) {
-                return;
-            }
-            // Somebody has tried a code meanwhile, or the store has failed.
-        }
+    async fn settle_send(&self, sending: &Sending, outcome: SendOutcome) -> Option<Challenge> {
         let now = self.clock.now();
-        let undone = |current: &Challenge| {
-            let undone = match &before {
-                Some(before) => current.not_sent(before),
-                None => current.refused(now),
-            };
-            is_ours(current, &sending).then_some(undone)
-        };
-        self.challenges.settle(sending.clone(), undone).await;
-    }
-
-    /// Records a send that was refused. A code that was sent before it stays good, to whichever
-    /// number that was.
-    async fn refuse_send(
-        &self,
-        before: Option<Challenge>,
-        sending: Challenge,
-        resend_at: DateTime<Utc>,
-    ) {
-        let other_number = before
-            .filter(|before| before.expose_address() != sending.expose_address())
-            .filter(Challenge::code_may_be_out);
-        let refused = |current: &Challenge| {
-            let refused = match &other_number {
-                Some(before) => before
-                    .resend(sending.sent_at(), resend_at, before.lapses_at())
-                    .refused(resend_at),
-                None => current.refused(resend_at),
-            };
-            is_ours(current, &sending).then_some(refused)
-        };
-        self.challenges.settle(sending.clone(), refused).await;
+        let after = |current: &Challenge| sending.after(outcome, current, now);
+        self.challenges.settle(sending.record(), after).await
     }
 }
 
 /// What the sends to a number are counted under.
 fn quota_key(phone: &PhoneNumber) -> Zeroizing<String> {
     Zeroizing::new(format!("sends:{}", phone.e164()))
-}
-
-/// Whether `current` is still the record of the send `sending`, perhaps with attempts counted.
-fn is_ours(current: &Challenge, sending: &Challenge) -> bool {
-    current.state() == ChallengeState::Sending
-        && current.sent_at() == sending.sent_at()
-        && current.expose_address() == sending.expose_address()
-}
-
-fn same_number(challenge: &Challenge, phone: &PhoneNumber) -> bool {
-    PhoneNumber::from_kept(challenge.expose_address()).is_some_and(|kept| kept == *phone)
 }

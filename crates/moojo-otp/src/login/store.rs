@@ -10,6 +10,8 @@ use moojo_session::{
     Admission, Challenge, ChallengeStore, Clock, Quota, Revision, StoreError, UserId,
 };
 
+use super::machine::Change;
+
 /// How often a change is begun anew because others were faster.
 pub(super) const MAX_ROUNDS: usize = 16;
 
@@ -73,15 +75,15 @@ impl Challenges {
         }
     }
 
-    /// Makes `change` of the record that is `known`, or of what others have made of it meanwhile as
-    /// long as `change` has something to say of that. Gives what was written.
+    /// Makes `change` of the record that is `known`, or of what others have made of it meanwhile.
+    /// Gives what was written.
     ///
     /// What cannot be recorded is lost, and the record stays as it was before a call of Moojo: as
     /// one whose outcome is unknown. That is safe, so it is no error of the call.
     pub(super) async fn settle(
         &self,
-        known: Challenge,
-        change: impl Fn(&Challenge) -> Option<Challenge>,
+        known: &Challenge,
+        change: impl Fn(&Challenge) -> Change,
     ) -> Option<Challenge> {
         let settled = self.try_settle(known, change).await;
         settled.unwrap_or_else(|error| {
@@ -92,18 +94,28 @@ impl Challenges {
 
     async fn try_settle(
         &self,
-        known: Challenge,
-        change: impl Fn(&Challenge) -> Option<Challenge>,
+        known: &Challenge,
+        change: impl Fn(&Challenge) -> Change,
     ) -> Result<Option<Challenge>, StoreError> {
-        let user = known.user().clone();
-        let mut current = known;
+        let user = known.user();
+        let mut current = known.clone();
         for _ in 0..MAX_ROUNDS {
             let now = self.clock.now();
-            let Some(next) = change(&current) else { return Ok(None) };
-            if self.swap(Some(current.revision()), &next, now).await? {
-                return Ok(Some(next));
+            let revision = current.revision();
+            match change(&current) {
+                Change::Keep => return Ok(None),
+                Change::Write(next) => {
+                    if self.swap(Some(revision), &next, now).await? {
+                        return Ok(Some(next));
+                    }
+                }
+                Change::Remove => {
+                    if self.remove(user, revision).await? {
+                        return Ok(None);
+                    }
+                }
             }
-            match self.load(&user, now).await? {
+            match self.load(user, now).await? {
                 Some(changed) => current = changed,
                 None => return Ok(None),
             }
