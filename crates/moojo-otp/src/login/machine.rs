@@ -322,6 +322,3 @@ fn is_to(record: &Challenge, phone: &PhoneNumber) -> bool {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod tests;

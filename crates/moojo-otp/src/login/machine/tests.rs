@@ -121,7 +121,8 @@ fn rule_8_each_outcome_of_a_first_send_has_one_record() {
         let sending = first();
         let next = written(sending.after(outcome, sending.record(), at(1)));
         assert_eq!(state(Some(&next), 1), expected, "{outcome:?}");
-        let resend_at = if let SendOutcome::Refused { resend_at } = outcome { resend_at } else { at(30) };
+        let resend_at =
+            if let SendOutcome::Refused { resend_at } = outcome { resend_at } else { at(30) };
         assert_eq!(next.resend_at(), resend_at, "{outcome:?}");
     }
     // Only one that was certainly not sent leaves no trace, unless a code was tried meanwhile.
@@ -260,7 +261,10 @@ fn rule_9_each_outcome_of_an_attempt_has_one_record() {
     for current in [attempt.record(), &another] {
         let after = |outcome| attempt.after(outcome, current);
         let used = written(after(AttemptOutcome::Accepted(id)));
-        assert_eq!((state(Some(&used), 1), used.state()), (State::Done, ChallengeState::Redeemed(id)));
+        assert_eq!(
+            (state(Some(&used), 1), used.state()),
+            (State::Done, ChallengeState::Redeemed(id))
+        );
         let given_back = written(after(AttemptOutcome::NotMade));
         assert_eq!(given_back.attempts(), current.attempts() - 1);
         assert_eq!(after(AttemptOutcome::Wrong), Change::Keep);
