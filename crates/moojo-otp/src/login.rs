@@ -184,3 +184,6 @@ impl fmt::Debug for LoginFlow {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
