@@ -39,7 +39,7 @@ enum Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let jumps = prop::sample::select(vec![1, 29, 31, 60, 601, 7200, -1, -31, -601]);
+    let jumps = prop::sample::select(vec![1, 29, 31, 31, 31, 61, 601, 7200, -1, -31, -601]);
     prop_oneof![
         3 => any::<bool>().prop_map(|elsewhere| Event::Send { elsewhere }),
         4 => (0..3_u8).prop_map(|code| Event::Verify { code }),

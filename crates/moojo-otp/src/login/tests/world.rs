@@ -179,7 +179,8 @@ impl Facts {
         };
         for (earlier, era) in &self.orders {
             let comparable = order.1 == *era && *era != u32::MAX;
-            assert!(!comparable || (at - earlier).abs() >= COOLDOWN, "two orders for one wish");
+            let apart = (at - earlier).abs() >= COOLDOWN;
+            assert!(!comparable || apart, "an order within the cooldown of another");
         }
         self.orders.push(order);
         self.seen.orders += 1;
