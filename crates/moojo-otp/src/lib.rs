@@ -67,7 +67,7 @@ pub use classify::{Classify, DefaultClassifier, Verdict};
 pub use client::{Authentication, CodeSent, MoojoClient, MoojoClientBuilder, PhoneFormat};
 pub use code::{FirebaseJwt, InvalidCode, InvalidJwt, VerificationCode};
 pub use error::{ConfigError, Malformation, MoojoError};
-pub use login::{LoginError, LoginFlow, LoginFlowBuilder};
+pub use login::{InvalidPrefix, LoginError, LoginFlow, LoginFlowBuilder};
 pub use phone::{InvalidPhoneNumber, PhoneNumber};
 pub use renewal::{FirebaseRenewal, JwtSource};
 pub use transport::{Transport, TransportError};

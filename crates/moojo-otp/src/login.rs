@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use moojo_session::{Challenge, Clock, Session, SessionManager, UserId};
 
@@ -13,8 +12,10 @@ use crate::phone::PhoneNumber;
 mod builder;
 mod error;
 mod flights;
+mod limits;
 mod machine;
 mod pending;
+mod prefixes;
 mod save;
 mod send;
 mod store;
@@ -22,9 +23,12 @@ mod verify;
 
 pub use builder::LoginFlowBuilder;
 pub use error::LoginError;
+pub use prefixes::InvalidPrefix;
 
 use flights::Flights;
+use limits::Limits;
 use machine::Policy;
+use prefixes::Prefixes;
 use store::Challenges;
 
 /// Logs people in by SMS code or by a JWT of Firebase, and puts their sessions into a
@@ -99,8 +103,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     challenges: Challenges,
     policy: Policy,
-    sends_per_number: u32,
-    sends_window: Duration,
+    limits: Limits,
+    prefixes: Prefixes,
 }
 
 impl LoginFlow {
@@ -118,7 +122,9 @@ impl LoginFlow {
     /// as this one has been.
     ///
     /// # Errors
-    /// - [`LoginError::ResendTooSoon`] or [`LoginError::TooManySends`]: nothing was sent.
+    /// - [`LoginError::ResendTooSoon`], [`LoginError::TooManySends`],
+    ///   [`LoginError::TooManyTenantSends`], [`LoginError::NotAnswering`]: nothing was sent.
+    /// - [`LoginError::NumberNotAllowed`]: nothing was sent, and never will be.
     /// - [`LoginError::Moojo`]: no code will come; one that came before stays good.
     /// - [`LoginError::SendUnknown`]: a code may come, and can be verified.
     /// - [`LoginError::Challenges`] or [`LoginError::Contended`]: nothing was sent.

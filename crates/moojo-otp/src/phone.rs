@@ -63,6 +63,11 @@ impl PhoneNumber {
         &self.e164
     }
 
+    /// The country calling code that the number begins with, without the `+`.
+    pub(crate) fn calling_code(&self) -> &str {
+        plan::calling_code_of(self.e164.trim_start_matches('+'))
+    }
+
     /// The text that the number was read from, without white space around it.
     pub fn as_typed(&self) -> &str {
         &self.typed

@@ -1,13 +1,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use moojo_session::{ChallengeStore, MemoryChallengeStore, SessionManager};
+use moojo_session::{ChallengeStore, MemoryChallengeStore, SessionManager, UserId};
 
 use super::flights::Flights;
+use super::limits::{Limit, Limits, TenantOf};
 use super::machine::Policy;
+use super::prefixes::{InvalidPrefix, Prefixes};
 use super::store::Challenges;
 use super::{Inner, LoginFlow};
 use crate::client::MoojoClient;
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// The most unanswered sends that are counted: each is given back by a call of its own.
+const MAX_UNANSWERED: u32 = 100;
 
 /// Settings of a [`LoginFlow`]; from [`LoginFlow::builder`].
 #[derive(Debug, Clone)]
@@ -18,8 +25,8 @@ pub struct LoginFlowBuilder {
     challenges: Arc<dyn ChallengeStore>,
     store_timeout: Duration,
     policy: Policy,
-    sends_per_number: u32,
-    sends_window: Duration,
+    limits: Limits,
+    prefixes: Prefixes,
     max_under_way: usize,
 }
 
@@ -35,8 +42,13 @@ impl LoginFlowBuilder {
                 code_life: Duration::from_secs(10 * 60),
                 attempts_per_code: 5,
             },
-            sends_per_number: 5,
-            sends_window: Duration::from_secs(60 * 60),
+            limits: Limits {
+                per_number: Limit { sends: 5, window: HOUR },
+                per_tenant: None,
+                tenant_of: TenantOf(Arc::new(|_| String::new())),
+                unanswered: Some(Limit { sends: 3, window: HOUR }),
+            },
+            prefixes: Prefixes::default(),
             max_under_way: 10_000,
         }
     }
@@ -74,10 +86,71 @@ impl LoginFlowBuilder {
 
     /// How many codes a number can get in any window of this length, whoever asks for them.
     /// Default: 5 an hour.
+    ///
+    /// A code that Moojo refuses to send counts too, so that it is not asked for ever.
     pub fn sends_per_number(mut self, sends: u32, window: Duration) -> Self {
-        self.sends_per_number = sends;
-        self.sends_window = window;
+        self.limits.per_number = Limit { sends, window };
         self
+    }
+
+    /// How many codes the users of one tenant can get in any window of this length, all together;
+    /// what Moojo did not send is not counted. Default: no limit.
+    ///
+    /// [`tenant_of`](Self::tenant_of) tells the tenants; without it all users are one.
+    pub fn sends_per_tenant(mut self, sends: u32, window: Duration) -> Self {
+        self.limits.per_tenant = Some(Limit { sends, window });
+        self
+    }
+
+    /// Tells which tenant a user is of, for [`sends_per_tenant`](Self::sends_per_tenant). It must
+    /// say the same in all processes on the store.
+    pub fn tenant_of(mut self, tenant: impl Fn(&UserId) -> String + Send + Sync + 'static) -> Self {
+        self.limits.tenant_of = TenantOf(Arc::new(tenant));
+        self
+    }
+
+    /// How many codes in a row a user can get in any window of this length without logging in with
+    /// one, whatever the numbers. Then the user is left alone until the first of them is so long
+    /// ago; a login with a code makes all of them count as answered. What Moojo did not send is not
+    /// counted. Default: 3 an hour.
+    ///
+    /// Each login with a code makes this many calls of the store. More than 100 is no limit.
+    pub fn unanswered_sends(mut self, sends: u32, window: Duration) -> Self {
+        self.limits.unanswered = (sends <= MAX_UNANSWERED).then_some(Limit { sends, window });
+        self
+    }
+
+    /// Lets codes be sent to numbers in E.164 that begin like this, such as `"1"` or `"49"`, and no
+    /// longer to any other. Default: to all numbers.
+    ///
+    /// Of all prefixes of a number, allowed or denied, the longest decides, and a denied one if two
+    /// are the same. What is set here and by [`deny_prefixes`](Self::deny_prefixes) adds up.
+    ///
+    /// # Errors
+    /// [`InvalidPrefix`] if one has anything but digits, after a `+` or without.
+    pub fn allow_prefixes<P: AsRef<str>>(
+        mut self,
+        prefixes: impl IntoIterator<Item = P>,
+    ) -> Result<Self, InvalidPrefix> {
+        for prefix in prefixes {
+            self.prefixes.allow(prefix.as_ref())?;
+        }
+        Ok(self)
+    }
+
+    /// Lets no codes be sent to numbers in E.164 that begin like this, such as `"1900"`. Default:
+    /// none is denied. See [`allow_prefixes`](Self::allow_prefixes) for which prefix decides.
+    ///
+    /// # Errors
+    /// [`InvalidPrefix`] if one has anything but digits, after a `+` or without.
+    pub fn deny_prefixes<P: AsRef<str>>(
+        mut self,
+        prefixes: impl IntoIterator<Item = P>,
+    ) -> Result<Self, InvalidPrefix> {
+        for prefix in prefixes {
+            self.prefixes.deny(prefix.as_ref())?;
+        }
+        Ok(self)
     }
 
     /// How many sends, and how many logins, may be under way in this process at once.
@@ -101,8 +174,8 @@ impl LoginFlowBuilder {
                 ),
                 clock,
                 policy: self.policy,
-                sends_per_number: self.sends_per_number,
-                sends_window: self.sends_window,
+                limits: self.limits,
+                prefixes: self.prefixes,
             }),
             sends: Flights::new(self.max_under_way),
             verifications: Flights::new(self.max_under_way),

@@ -28,6 +28,29 @@ pub enum LoginError {
         retry_at: DateTime<Utc>,
     },
 
+    /// The user's tenant has got as many codes as it may get in so much time.
+    #[error("the tenant has got too many codes: the next can be asked for at {retry_at}")]
+    TooManyTenantSends {
+        /// When the next one can be asked for.
+        retry_at: DateTime<Utc>,
+    },
+
+    /// The user was sent one code after the other and has logged in with none: whoever asks for
+    /// them, the person is not there, or does not want them.
+    #[error("the person does not answer: the next code can be asked for at {retry_at}")]
+    NotAnswering {
+        /// When the next one can be asked for.
+        retry_at: DateTime<Utc>,
+    },
+
+    /// No codes are sent to numbers that begin like this one, today or later.
+    #[error("no codes are sent to numbers that begin with {prefix}")]
+    NumberNotAllowed {
+        /// The prefix that decided, such as `+1900`; its calling code if the number is under no
+        /// prefix that is allowed. At least four digits of the number are not in it.
+        prefix: String,
+    },
+
     /// Nobody knows whether Moojo sends a code. It is not asked again by itself; if a code
     /// arrives, it can be verified.
     #[error("a code may have been sent or not")]
@@ -117,13 +140,16 @@ impl LoginError {
         match self {
             Self::ResendTooSoon { retry_at }
             | Self::TooManySends { retry_at }
+            | Self::TooManyTenantSends { retry_at }
+            | Self::NotAnswering { retry_at }
             | Self::NoOpenChallenge { retry_at }
             | Self::Locked { retry_at }
             | Self::CodeAlreadyUsed { retry_at } => Some(*retry_at),
             Self::SendUnknown { challenge, .. } => Some(challenge.resend_at()),
             Self::WrongCode { attempts_left: 0, resend_at, .. } => Some(*resend_at),
             Self::Moojo { retry_at, .. } => *retry_at,
-            Self::WrongCode { .. }
+            Self::NumberNotAllowed { .. }
+            | Self::WrongCode { .. }
             | Self::NotSaved { .. }
             | Self::Challenges(_)
             | Self::Contended

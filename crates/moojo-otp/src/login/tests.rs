@@ -82,6 +82,7 @@ impl Run {
             .resend_cooldown(COOLDOWN.to_std().unwrap())
             .attempts_per_code(ATTEMPTS)
             .sends_per_number(u32::MAX, Duration::from_secs(1))
+            .unanswered_sends(u32::MAX, Duration::from_secs(1))
             .build();
         Self { world, clock, flow: flow.shared, processes: Vec::new() }
     }
@@ -150,7 +151,7 @@ fn run(events: Vec<Event>) -> World {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 500,
+        cases: 1000,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -29,6 +29,7 @@ pub(super) async fn verify(
             let saved = flow.save(&session).await;
             // The code is used up, whether the session could be saved or not.
             flow.settle_attempt(&attempt, AttemptOutcome::Accepted(session.id())).await;
+            flow.answered(session.user()).await;
             return saved.map(|()| session);
         }
         Err(source) => source,

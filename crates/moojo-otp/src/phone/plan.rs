@@ -66,6 +66,13 @@ fn calling_code(code: u16) -> Result<&'static CallingCode, InvalidPhoneNumber> {
     at.map(|at| &CALLING_CODES[at]).map_err(|_| InvalidPhoneNumber::UnknownCallingCode)
 }
 
+/// The calling code that `digits` in E.164 begin with: all of them if there is none.
+pub(super) fn calling_code_of(digits: &str) -> &str {
+    let mut codes = (1..=3).filter_map(|length| digits.get(..length));
+    let known = |code: &&str| code.parse().is_ok_and(|code| calling_code(code).is_ok());
+    codes.find(known).unwrap_or(digits)
+}
+
 fn write(
     plan: &CallingCode,
     number: &str,
