@@ -1,17 +1,18 @@
 //! What a person proves who they are with.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-use zeroize::Zeroizing;
+mod text;
+
+use text::{Fault, SecretText};
 
 /// The code from an SMS, as the person typed it.
 ///
 /// Neither its length nor its alphabet is documented: anything of 1 to 32 visible ASCII characters
 /// is taken. `Debug` shows nothing of it, and its bytes are overwritten when it goes.
-#[derive(Clone, PartialEq, Eq)]
-pub struct VerificationCode(Zeroizing<Box<str>>);
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct VerificationCode(SecretText);
 
 impl VerificationCode {
     /// The longest code, in bytes.
@@ -23,22 +24,12 @@ impl VerificationCode {
     /// [`InvalidCode`] if nothing is left, more than [`VerificationCode::MAX_BYTES`] are, or one is
     /// no visible ASCII character.
     pub fn new(code: &str) -> Result<Self, InvalidCode> {
-        let code = code.trim();
-        if code.is_empty() {
-            return Err(InvalidCode::Empty);
-        }
-        if !code.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(InvalidCode::IllegalCharacter);
-        }
-        if code.len() > Self::MAX_BYTES {
-            return Err(InvalidCode::TooLong);
-        }
-        Ok(Self(Zeroizing::new(code.into())))
+        Ok(Self(SecretText::read(code, Self::MAX_BYTES)?))
     }
 
     /// The code itself.
     pub fn expose_secret(&self) -> &str {
-        &self.0
+        self.0.expose()
     }
 }
 
@@ -47,12 +38,6 @@ impl FromStr for VerificationCode {
 
     fn from_str(code: &str) -> Result<Self, Self::Err> {
         Self::new(code)
-    }
-}
-
-impl Hash for VerificationCode {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
     }
 }
 
@@ -77,12 +62,22 @@ pub enum InvalidCode {
     IllegalCharacter,
 }
 
+impl From<Fault> for InvalidCode {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Empty => Self::Empty,
+            Fault::TooLong => Self::TooLong,
+            Fault::IllegalCharacter => Self::IllegalCharacter,
+        }
+    }
+}
+
 /// A JWT of Firebase, by which Moojo takes over a login that was made there.
 ///
 /// Opaque: Moojo's documented example is not even of a JWT's form, so only what cannot be sent is
 /// refused. `Debug` shows nothing of it, and its bytes are overwritten when it goes.
-#[derive(Clone, PartialEq, Eq)]
-pub struct FirebaseJwt(Zeroizing<Box<str>>);
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct FirebaseJwt(SecretText);
 
 impl FirebaseJwt {
     /// The longest JWT, in bytes.
@@ -94,28 +89,12 @@ impl FirebaseJwt {
     /// [`InvalidJwt`] if nothing is left, more than [`FirebaseJwt::MAX_BYTES`] are, or one is no
     /// visible ASCII character.
     pub fn new(jwt: &str) -> Result<Self, InvalidJwt> {
-        let jwt = jwt.trim();
-        if jwt.is_empty() {
-            return Err(InvalidJwt::Empty);
-        }
-        if jwt.len() > Self::MAX_BYTES {
-            return Err(InvalidJwt::TooLong);
-        }
-        if !jwt.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(InvalidJwt::IllegalCharacter);
-        }
-        Ok(Self(Zeroizing::new(jwt.into())))
+        Ok(Self(SecretText::read(jwt, Self::MAX_BYTES)?))
     }
 
     /// The JWT itself.
     pub fn expose_secret(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Hash for FirebaseJwt {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
+        self.0.expose()
     }
 }
 
@@ -138,6 +117,16 @@ pub enum InvalidJwt {
     /// It has white space in it, a control character or a character outside of ASCII.
     #[error("the JWT has a character that no JWT has")]
     IllegalCharacter,
+}
+
+impl From<Fault> for InvalidJwt {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Empty => Self::Empty,
+            Fault::TooLong => Self::TooLong,
+            Fault::IllegalCharacter => Self::IllegalCharacter,
+        }
+    }
 }
 
 #[cfg(test)]
