@@ -175,6 +175,10 @@ pub enum ConfigError {
     /// There is no certificate in the PEM text, or no TLS to use it for (feature `rustls`).
     #[error("a root certificate is no certificate in PEM")]
     RootCertificate,
+    /// No [transport](crate::MoojoClientBuilder::transport) was given, and there is no default one
+    /// without the feature `reqwest`.
+    #[error("there is no transport: give the client one, or turn the feature `reqwest` on")]
+    NoTransport,
     /// The HTTP client could not be made: most often, a machine without any CA certificates.
     #[error("the HTTP client could not be made")]
     Transport {
@@ -184,6 +188,7 @@ pub enum ConfigError {
     },
 }
 
+#[cfg(feature = "reqwest")]
 impl ConfigError {
     pub(crate) fn transport(error: impl Error + Send + Sync + 'static) -> Self {
         Self::Transport { source: Arc::new(error) }

@@ -48,8 +48,10 @@
 //!
 //! # Features
 //!
-//! - `rustls` (on): https, by rustls with aws-lc-rs. Without it the default transport speaks plain
-//!   http only.
+//! - `reqwest` (on): the default transport. Without it there is no HTTP client in the graph, and
+//!   [`MoojoClientBuilder::transport`] has to be given one: [`ConfigError::NoTransport`] says so.
+//! - `rustls` (on, with `reqwest`): https for it, by rustls with aws-lc-rs. Without it the default
+//!   transport speaks plain http only.
 
 mod answer;
 mod classify;

@@ -8,13 +8,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 
+#[cfg(feature = "reqwest")]
 mod reqwest;
 
+#[cfg(feature = "reqwest")]
 pub(crate) use reqwest::{ReqwestTransport, Settings};
 
 /// Sends one HTTP request and reads the answer whole.
 ///
-/// The default is reqwest. Implement it for another HTTP stack, or for a fake in tests:
+/// The default is reqwest, with the feature of that name. Implement it for another HTTP stack, or for a fake in tests:
 ///
 /// ```
 /// use bytes::Bytes;

@@ -1,5 +1,7 @@
 //! The client and the flow against a simulated Moojo on a real socket.
 
+#![cfg(feature = "reqwest")]
+
 mod common;
 
 use std::time::Duration;

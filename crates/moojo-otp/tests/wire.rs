@@ -1,5 +1,7 @@
 //! The documented examples, byte for byte on the wire and back.
 
+#![cfg(feature = "reqwest")]
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -5,13 +5,17 @@ use std::time::Duration;
 use http::{HeaderValue, Uri};
 use moojo_session::{ApiKey, Clock, Origin, SystemClock};
 use tokio::sync::Semaphore;
-use zeroize::Zeroizing;
 
 use super::{Inner, MoojoClient, PhoneFormat};
 use crate::answer::Endpoint;
 use crate::classify::{Classify, DefaultClassifier};
 use crate::error::ConfigError;
-use crate::transport::{ReqwestTransport, Settings, Transport};
+#[cfg(feature = "reqwest")]
+use crate::transport::Settings;
+use crate::transport::Transport;
+
+#[cfg(feature = "reqwest")]
+mod reqwest;
 
 /// Settings of a [`MoojoClient`]; from [`MoojoClient::builder`].
 #[derive(Clone)]
@@ -21,11 +25,9 @@ pub struct MoojoClientBuilder {
     base: Base,
     insecure_allowed: bool,
     timeout: Duration,
-    connect_timeout: Duration,
     user_agent: String,
-    // May have a password in it.
-    proxy: Option<Zeroizing<String>>,
-    root_certificates: Vec<Vec<u8>>,
+    #[cfg(feature = "reqwest")]
+    reqwest: Settings,
     max_body_bytes: usize,
     retries: u32,
     phone_format: PhoneFormat,
@@ -40,6 +42,7 @@ pub struct MoojoClientBuilder {
 struct Base {
     url: String,
     origin: Origin,
+    #[cfg(feature = "reqwest")]
     plain: bool,
 }
 
@@ -50,10 +53,9 @@ impl MoojoClientBuilder {
             base: Base::read(MoojoClient::DEFAULT_BASE_URL).expect("a URL of the right form"),
             insecure_allowed: false,
             timeout: Duration::from_secs(10),
-            connect_timeout: Duration::from_secs(5),
             user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).to_owned(),
-            proxy: None,
-            root_certificates: Vec::new(),
+            #[cfg(feature = "reqwest")]
+            reqwest: Settings::default(),
             max_body_bytes: 64 * 1024,
             retries: 2,
             phone_format: PhoneFormat::E164,
@@ -88,29 +90,9 @@ impl MoojoClientBuilder {
         self
     }
 
-    /// How long connecting may take, the TLS handshake counted. If it takes longer, nothing was
-    /// sent, and it may be tried again. Default: 5 seconds.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
-        self
-    }
-
     /// What the client calls itself. Default: `moojo-otp/` and its version.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = user_agent.into();
-        self
-    }
-
-    /// The proxy to go through, such as `http://name:password@proxy:3128`. Default: what the
-    /// environment says (`HTTPS_PROXY`); for a plain http base URL, none.
-    pub fn proxy(mut self, url: impl Into<String>) -> Self {
-        self.proxy = Some(Zeroizing::new(url.into()));
-        self
-    }
-
-    /// One more root certificate to trust, or several, in PEM, beside those of the machine.
-    pub fn root_certificate_pem(mut self, pem: &[u8]) -> Self {
-        self.root_certificates.push(pem.to_vec());
         self
     }
 
@@ -153,8 +135,9 @@ impl MoojoClientBuilder {
         self
     }
 
-    /// What sends the requests. Default: reqwest. The connect timeout, the proxy and the root
-    /// certificates are then the transport's own business.
+    /// What sends the requests. Default: reqwest, with the feature of that name; without it a
+    /// transport has to be given. The connect timeout, the proxy and the root certificates are then
+    /// the transport's own business.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
@@ -165,21 +148,17 @@ impl MoojoClientBuilder {
     /// # Errors
     /// [`ConfigError`] if a setting is no good or the HTTP client cannot be made. On a machine
     /// without any CA certificates it cannot be for https, unless
-    /// [one is given](Self::root_certificate_pem).
-    pub fn build(self) -> Result<MoojoClient, ConfigError> {
+    /// one is given. Without the feature `reqwest`, [`ConfigError::NoTransport`] if no
+    /// [transport](Self::transport) is.
+    pub fn build(mut self) -> Result<MoojoClient, ConfigError> {
         if self.base.origin.is_insecure() && !self.insecure_allowed {
             return Err(ConfigError::InsecureBaseUrl { origin: self.base.origin });
         }
         let user_agent =
             HeaderValue::from_str(&self.user_agent).map_err(|_| ConfigError::UserAgent)?;
-        let transport = match self.transport {
+        let transport = match self.transport.take() {
             Some(transport) => transport,
-            None => Arc::new(ReqwestTransport::new(&Settings {
-                plain: self.base.plain,
-                connect_timeout: self.connect_timeout,
-                proxy: self.proxy.as_ref().map(|proxy| proxy.as_str()),
-                root_certificates: &self.root_certificates,
-            })?),
+            None => self.default_transport()?,
         };
         Ok(MoojoClient(Arc::new(Inner {
             api_key: self.api_key,
@@ -196,6 +175,11 @@ impl MoojoClientBuilder {
             in_flight: Semaphore::new(self.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
         })))
     }
+
+    #[cfg(not(feature = "reqwest"))]
+    fn default_transport(&self) -> Result<Arc<dyn Transport>, ConfigError> {
+        Err(ConfigError::NoTransport)
+    }
 }
 
 impl Base {
@@ -207,8 +191,12 @@ impl Base {
         }
         // None for a user name too.
         let origin = Origin::of(&uri).ok_or(ConfigError::BaseUrl)?;
-        let plain = uri.scheme_str() == Some("http");
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), origin, plain })
+        Ok(Self {
+            url: url.trim_end_matches('/').to_owned(),
+            origin,
+            #[cfg(feature = "reqwest")]
+            plain: uri.scheme_str() == Some("http"),
+        })
     }
 
     fn uri_of(&self, endpoint: Endpoint) -> Result<Uri, ConfigError> {
@@ -218,19 +206,32 @@ impl Base {
 
 impl fmt::Debug for MoojoClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MoojoClientBuilder")
+        let mut debug = f.debug_struct("MoojoClientBuilder");
+        debug
             .field("base_url", &self.base.url)
             .field("timeout", &self.timeout)
-            .field("connect_timeout", &self.connect_timeout)
             .field("user_agent", &self.user_agent)
             .field("max_body_bytes", &self.max_body_bytes)
             .field("retries", &self.retries)
-            .field("phone_format", &self.phone_format)
-            .finish_non_exhaustive()
+            .field("phone_format", &self.phone_format);
+        #[cfg(feature = "reqwest")]
+        debug.field("connect_timeout", &self.reqwest.connect_timeout);
+        debug.finish_non_exhaustive()
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "reqwest")))]
+mod tests_without_reqwest {
+    use super::*;
+
+    #[test]
+    fn a_client_needs_a_transport() {
+        let builder = MoojoClient::builder(ApiKey::new("key").unwrap());
+        assert!(matches!(builder.build(), Err(ConfigError::NoTransport)));
+    }
+}
+
+#[cfg(all(test, feature = "reqwest"))]
 mod tests {
     use super::*;
 

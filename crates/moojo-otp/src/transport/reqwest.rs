@@ -13,12 +13,19 @@ use crate::error::ConfigError;
 pub(crate) struct ReqwestTransport(reqwest::Client);
 
 /// What can be set of it.
-pub(crate) struct Settings<'a> {
-    /// Whether the base URL is plain http.
-    pub(crate) plain: bool,
+#[derive(Clone)]
+pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
-    pub(crate) proxy: Option<&'a str>,
-    pub(crate) root_certificates: &'a [Vec<u8>],
+    // May have a password in it.
+    pub(crate) proxy: Option<Zeroizing<String>>,
+    pub(crate) root_certificates: Vec<Vec<u8>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let connect_timeout = Duration::from_secs(5);
+        Self { connect_timeout, proxy: None, root_certificates: Vec::new() }
+    }
 }
 
 impl ReqwestTransport {
@@ -27,7 +34,8 @@ impl ReqwestTransport {
     /// whether it arrived.
     const IDLE: Duration = Duration::from_secs(10);
 
-    pub(crate) fn new(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+    /// `plain` says that the base URL is plain http.
+    pub(crate) fn new(settings: &Settings, plain: bool) -> Result<Self, ConfigError> {
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -36,16 +44,16 @@ impl ReqwestTransport {
             .http1_only()
             .pool_idle_timeout(Self::IDLE)
             .connect_timeout(settings.connect_timeout);
-        if let Some(proxy) = settings.proxy {
+        if let Some(proxy) = &settings.proxy {
             // Without the source, which may show the URL and the password in it.
-            let proxy = reqwest::Proxy::all(proxy).map_err(|_| ConfigError::Proxy)?;
+            let proxy = reqwest::Proxy::all(proxy.as_str()).map_err(|_| ConfigError::Proxy)?;
             builder = builder.proxy(proxy);
-        } else if settings.plain {
+        } else if plain {
             // This very machine, or one that was explicitly chosen: not what the environment's
             // proxies are for.
             builder = builder.no_proxy();
         }
-        builder = tls(builder, settings)?;
+        builder = tls(builder, settings, plain)?;
         let client =
             builder.build().map_err(|error| ConfigError::transport(error.without_url()))?;
         Ok(Self(client))
@@ -55,10 +63,11 @@ impl ReqwestTransport {
 #[cfg(feature = "rustls")]
 fn tls(
     builder: reqwest::ClientBuilder,
-    settings: &Settings<'_>,
+    settings: &Settings,
+    plain: bool,
 ) -> Result<reqwest::ClientBuilder, ConfigError> {
     let mut certificates = Vec::new();
-    for pem in settings.root_certificates {
+    for pem in &settings.root_certificates {
         let bundle =
             reqwest::Certificate::from_pem_bundle(pem).map_err(|_| ConfigError::RootCertificate)?;
         if bundle.is_empty() {
@@ -67,7 +76,7 @@ fn tls(
         certificates.extend(bundle);
     }
     let builder = builder.tls_backend_rustls();
-    if settings.plain && settings.proxy.is_none() {
+    if plain && settings.proxy.is_none() {
         // No TLS will be spoken: do not ask for the machine's certificates, which a bare container
         // does not have.
         return Ok(builder.tls_certs_only(certificates));
@@ -78,9 +87,10 @@ fn tls(
 #[cfg(not(feature = "rustls"))]
 fn tls(
     builder: reqwest::ClientBuilder,
-    settings: &Settings<'_>,
+    settings: &Settings,
+    _: bool,
 ) -> Result<reqwest::ClientBuilder, ConfigError> {
-    match settings.root_certificates {
+    match settings.root_certificates.as_slice() {
         [] => Ok(builder),
         _ => Err(ConfigError::RootCertificate),
     }
