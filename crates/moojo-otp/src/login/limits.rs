@@ -132,7 +132,10 @@ impl Inner {
     pub(super) async fn answered(&self, user: &UserId) {
         let Some(counted) = self.limits.unanswered_by(user) else { return };
         for _ in 0..counted.limit.sends {
-            self.challenges.give_back(&counted.quota(), self.clock.now()).await;
+            // Somebody waits for the session, and should not wait for a store that is down.
+            if !self.challenges.give_back(&counted.quota(), self.clock.now()).await {
+                return;
+            }
         }
     }
 }

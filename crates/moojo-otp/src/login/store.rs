@@ -68,11 +68,13 @@ impl Challenges {
         self.limited(self.store.admit(quota, now)).await
     }
 
-    /// If this fails, the use stays counted.
-    pub(super) async fn give_back(&self, quota: &Quota<'_>, now: DateTime<Utc>) {
-        if let Err(error) = self.limited(self.store.give_back(quota, now)).await {
-            tracing::debug!(%error, "a send that did not happen stays counted");
+    /// If this fails, the use stays counted, which is no error of a call. Says whether it did not.
+    pub(super) async fn give_back(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> bool {
+        let given_back = self.limited(self.store.give_back(quota, now)).await;
+        if let Err(error) = &given_back {
+            tracing::debug!(%error, "a use that was given back stays counted");
         }
+        given_back.is_ok()
     }
 
     /// Makes `change` of the record that is `known`, or of what others have made of it meanwhile.
