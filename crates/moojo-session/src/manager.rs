@@ -16,6 +16,8 @@ use crate::store::{SessionStore, StoreError};
 use crate::user::UserId;
 
 mod builder;
+#[allow(dead_code)]
+mod calendar;
 mod change;
 mod events;
 mod feed;
