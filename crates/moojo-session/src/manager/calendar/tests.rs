@@ -168,14 +168,28 @@ fn a_held_notice_goes_with_its_session() {
     for notice in calendar.due(now, 100) {
         match notice.user.as_str() {
             "gone before" => calendar.gone(&notice.user),
-            "replaced before" => calendar.arrived(&notice.user, id(2), end + HOUR, now),
+            // By one whose first lead is past as well.
+            "replaced before" => calendar.arrived(&notice.user, id(2), end - MINUTE, now),
             _ => {}
         }
         calendar.hold(&notice, until);
     }
     calendar.gone(&user("gone"));
     calendar.arrived(&user("replaced"), id(2), end + HOUR, now);
-    assert_eq!(due(&calendar, end), [0; 0]);
+    assert_eq!(due(&calendar, until + SECOND), [0; 0]);
+}
+
+#[test]
+fn an_older_notice_does_not_end_the_hold_of_a_newer_one() {
+    let calendar = Calendar::new(vec![minutes(15), minutes(10)], usize::MAX);
+    let end = T + HOUR;
+    calendar.arrived(&user("alice"), id(1), end, T);
+    let older = calendar.due(end - 15 * MINUTE, 1).remove(0);
+    let newer = calendar.due(end - 10 * MINUTE, 1).remove(0);
+    calendar.hold(&newer, end - 5 * MINUTE);
+    calendar.hold(&older, end - 11 * MINUTE);
+    assert_eq!(calendar.due(end - 6 * MINUTE, 1), []);
+    assert_eq!(calendar.due(end - 4 * MINUTE, 1), [newer]);
 }
 
 #[test]
