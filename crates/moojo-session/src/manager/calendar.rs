@@ -24,6 +24,7 @@ use crate::user::UserId;
 mod agenda;
 #[cfg(test)]
 mod model;
+mod pages;
 mod roster;
 #[cfg(test)]
 mod tests;
@@ -154,7 +155,7 @@ enum Step {
 impl State {
     fn arrived(&mut self, user: &UserId, id: SessionId, end: i64, now: i64) {
         let known = self.roster.find(user);
-        if known.is_some_and(|index| self.roster.entries()[index as usize].id == id) {
+        if known.is_some_and(|index| self.roster.entries()[index].id == id) {
             return;
         }
         if let Some(index) = known {
@@ -182,7 +183,7 @@ impl State {
         {
             self.looks += 1;
         }
-        let Entry { id, end, lead, .. } = self.roster.entries()[index as usize];
+        let Entry { id, end, lead, .. } = self.roster.entries()[index];
         if end <= now || usize::from(lead) >= self.leads.len() {
             self.remove(index);
             return Step::Ended;
@@ -194,14 +195,14 @@ impl State {
         }
         self.agenda.remove(self.roster.entries_mut(), index);
         self.appoint(index, next, self.second_of(end, next));
-        let user = self.roster.entries()[index as usize].user.clone();
+        let user = self.roster.entries()[index].user.clone();
         let lead = Duration::from_nanos(self.leads[next - 1].unsigned_abs());
         Step::Notice(Notice { user, id, end, lead })
     }
 
     fn hold(&mut self, notice: &Notice, until: i64) {
         let Some(index) = self.roster.find(&notice.user) else { return };
-        let Entry { id, end, lead: next, held, .. } = self.roster.entries()[index as usize];
+        let Entry { id, end, lead: next, held, .. } = self.roster.entries()[index];
         // Of a session that was replaced; on hold already.
         if id != notice.id || held {
             return;
@@ -216,7 +217,7 @@ impl State {
         if until < self.second_of(end, last + 1) {
             self.agenda.remove(self.roster.entries_mut(), index);
             self.appoint(index, last, until);
-            self.roster.entries_mut()[index as usize].held = true;
+            self.roster.entries_mut()[index].held = true;
         }
     }
 
@@ -241,14 +242,14 @@ impl State {
     }
 
     fn appoint(&mut self, index: u32, lead: usize, second: i64) {
-        let entry = &mut self.roster.entries_mut()[index as usize];
+        let entry = &mut self.roster.entries_mut()[index];
         entry.lead = u16::try_from(lead).expect("there are at most u16::MAX leads");
         entry.held = false;
         self.agenda.add(self.roster.entries_mut(), index, second);
     }
 
     fn remove(&mut self, index: u32) {
-        let end = self.roster.entries()[index as usize].end;
+        let end = self.roster.entries()[index].end;
         if let Slot::Occupied(mut ending) = self.ending.entry(second(end)) {
             *ending.get_mut() -= 1;
             if *ending.get() == 0 {

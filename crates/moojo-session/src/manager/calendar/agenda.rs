@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::pages::Pages;
 use super::roster::{Entry, NONE};
 
 #[derive(Default)]
@@ -20,23 +21,23 @@ impl Agenda {
     }
 
     /// Puts in an entry that is not in yet.
-    pub(super) fn add(&mut self, entries: &mut [Entry], index: u32, second: i64) {
+    pub(super) fn add(&mut self, entries: &mut Pages<Entry>, index: u32, second: i64) {
         let next = self.seconds.insert(second, index).unwrap_or(NONE);
         if next != NONE {
-            entries[next as usize].previous = index;
+            entries[next].previous = index;
         }
-        let entry = &mut entries[index as usize];
+        let entry = &mut entries[index];
         (entry.second, entry.previous, entry.next) = (second, NONE, next);
     }
 
     /// Takes out an entry that is in.
-    pub(super) fn remove(&mut self, entries: &mut [Entry], index: u32) {
-        let Entry { second, previous, next, .. } = entries[index as usize];
+    pub(super) fn remove(&mut self, entries: &mut Pages<Entry>, index: u32) {
+        let Entry { second, previous, next, .. } = entries[index];
         if next != NONE {
-            entries[next as usize].previous = previous;
+            entries[next].previous = previous;
         }
         if previous != NONE {
-            entries[previous as usize].next = next;
+            entries[previous].next = next;
         } else if next != NONE {
             self.seconds.insert(second, next);
         } else {
@@ -45,13 +46,13 @@ impl Agenda {
     }
 
     /// An entry that is in stands at `index` from now on.
-    pub(super) fn moved_to(&mut self, entries: &mut [Entry], index: u32) {
-        let Entry { second, previous, next, .. } = entries[index as usize];
+    pub(super) fn moved_to(&mut self, entries: &mut Pages<Entry>, index: u32) {
+        let Entry { second, previous, next, .. } = entries[index];
         if next != NONE {
-            entries[next as usize].previous = index;
+            entries[next].previous = index;
         }
         if previous != NONE {
-            entries[previous as usize].next = index;
+            entries[previous].next = index;
         } else {
             self.seconds.insert(second, index);
         }

@@ -1,14 +1,15 @@
-//! The users by their id: one entry each, side by side without gaps.
+//! The users by their id: one entry each, without gaps.
 //!
 //! The entries of one hash bucket are chained through the entries themselves. There are as many
 //! buckets as entries: each insertion splits one bucket in two and each removal joins two
 //! ([linear hashing](https://en.wikipedia.org/wiki/Linear_hashing)), so no login waits until a
-//! million entries have been rehashed, and room is given back.
+//! million entries have been rehashed or copied, and room is given back.
 
 use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 
+use super::pages::Pages;
 use crate::session::SessionId;
 use crate::user::UserId;
 
@@ -43,9 +44,9 @@ impl Entry {
 
 #[derive(Default)]
 pub(super) struct Roster {
-    entries: Vec<Entry>,
+    entries: Pages<Entry>,
     /// The first entry of each bucket.
-    buckets: Vec<u32>,
+    buckets: Pages<u32>,
     hasher: RandomState,
 }
 
@@ -57,22 +58,22 @@ impl Roster {
         self.entries.len()
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub(super) fn entries(&self) -> &Pages<Entry> {
         &self.entries
     }
 
     /// Users must stay as they are.
-    pub(super) fn entries_mut(&mut self) -> &mut [Entry] {
+    pub(super) fn entries_mut(&mut self) -> &mut Pages<Entry> {
         &mut self.entries
     }
 
     pub(super) fn find(&self, user: &UserId) -> Option<u32> {
-        if self.buckets.is_empty() {
+        if self.buckets.len() == 0 {
             return None;
         }
         let mut index = self.buckets[self.bucket(user)];
         while index != NONE {
-            let entry = &self.entries[index as usize];
+            let entry = &self.entries[index];
             if entry.user == *user {
                 return Some(index);
             }
@@ -84,20 +85,20 @@ impl Roster {
     /// Takes in an entry of a user who has none. There must be fewer than [`Roster::MAX`].
     pub(super) fn insert(&mut self, entry: Entry) -> u32 {
         let new = self.buckets.len();
-        push(&mut self.buckets, NONE);
+        self.buckets.push(NONE);
         if let Some(level) = new.checked_ilog2() {
             let split = std::mem::replace(&mut self.buckets[new - (1 << level)], NONE);
             self.chain_all(split);
         }
         let index = u32::try_from(self.entries.len()).expect("there are fewer than MAX");
-        push(&mut self.entries, entry);
+        self.entries.push(entry);
         self.chain(index);
         index
     }
 
     /// Removes an entry. The last one takes its place; says whether there was such another.
     pub(super) fn remove(&mut self, index: u32) -> bool {
-        *self.link_to(index) = self.entries[index as usize].chain;
+        *self.link_to(index) = self.entries[index].chain;
         let last = u32::try_from(self.len() - 1).expect("there are fewer than MAX");
         if last != index {
             *self.link_to(last) = index;
@@ -105,8 +106,6 @@ impl Roster {
         self.entries.swap_remove(index as usize);
         let joined = self.buckets.pop().unwrap_or(NONE);
         self.chain_all(joined);
-        trim(&mut self.entries);
-        trim(&mut self.buckets);
         last != index
     }
 
@@ -120,13 +119,13 @@ impl Roster {
 
     /// Chains an entry to the bucket where it belongs.
     fn chain(&mut self, index: u32) {
-        let bucket = self.bucket(&self.entries[index as usize].user);
-        self.entries[index as usize].chain = std::mem::replace(&mut self.buckets[bucket], index);
+        let bucket = self.bucket(&self.entries[index].user);
+        self.entries[index].chain = std::mem::replace(&mut self.buckets[bucket], index);
     }
 
     fn chain_all(&mut self, mut first: u32) {
         while first != NONE {
-            let next = self.entries[first as usize].chain;
+            let next = self.entries[first].chain;
             self.chain(first);
             first = next;
         }
@@ -134,15 +133,15 @@ impl Roster {
 
     /// What points to an entry in the chain of its bucket.
     fn link_to(&mut self, index: u32) -> &mut u32 {
-        let bucket = self.bucket(&self.entries[index as usize].user);
+        let bucket = self.bucket(&self.entries[index].user);
         let mut at = self.buckets[bucket];
         if at == index {
             return &mut self.buckets[bucket];
         }
-        while self.entries[at as usize].chain != index {
-            at = self.entries[at as usize].chain;
+        while self.entries[at].chain != index {
+            at = self.entries[at].chain;
         }
-        &mut self.entries[at as usize].chain
+        &mut self.entries[at].chain
     }
 
     /// For how many entries there is room.
@@ -150,25 +149,6 @@ impl Roster {
     pub(super) fn capacity(&self) -> usize {
         self.entries.capacity().max(self.buckets.capacity())
     }
-}
-
-/// Pushes with an eighth of room to spare: doubling would make it the half.
-fn push<T>(all: &mut Vec<T>, one: T) {
-    if all.len() == all.capacity() {
-        all.reserve_exact(room(all.len()) - all.len());
-    }
-    all.push(one);
-}
-
-/// Gives room back when more than half of it is unused.
-fn trim<T>(all: &mut Vec<T>) {
-    if all.capacity() > 2 * room(all.len()) {
-        all.shrink_to(room(all.len()));
-    }
-}
-
-fn room(len: usize) -> usize {
-    len + len / 8 + 16
 }
 
 #[cfg(test)]
@@ -203,7 +183,7 @@ mod tests {
             let index = roster.find(&user(number)).unwrap();
             roster.remove(index);
         }
-        assert!(roster.capacity() < 300);
+        assert!(roster.capacity() <= 1024);
         assert!((0..100).all(|number| roster.find(&user(number)).is_some()));
     }
 
@@ -228,7 +208,7 @@ mod tests {
                 for number in 0..60 {
                     let found = roster.find(&user(number));
                     prop_assert_eq!(found.is_some(), set.contains(&number));
-                    let end = found.map(|index| roster.entries()[index as usize].end);
+                    let end = found.map(|index| roster.entries()[index].end);
                     prop_assert_eq!(end, set.get(&number).map(|number| i64::from(*number)));
                 }
             }
