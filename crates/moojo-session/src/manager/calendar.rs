@@ -158,19 +158,23 @@ impl State {
         if known.is_some_and(|index| self.roster.entries()[index].id == id) {
             return;
         }
-        if let Some(index) = known {
-            self.remove(index);
-        }
-        if end <= now {
-            return;
-        }
-        if self.roster.len() >= self.max {
-            self.left_out += 1;
-            return;
-        }
-        let lead = self.leads.partition_point(|lead| end.saturating_sub(*lead) <= now);
+        let index = match known {
+            Some(index) if end <= now => return self.remove(index),
+            None if end <= now => return,
+            Some(index) => {
+                self.strike(index);
+                let entry = &mut self.roster.entries_mut()[index];
+                (entry.id, entry.end) = (id, end);
+                index
+            }
+            None if self.roster.len() >= self.max => {
+                self.left_out += 1;
+                return;
+            }
+            None => self.roster.insert(Entry::new(user.clone(), id, end)),
+        };
         *self.ending.entry(second(end)).or_default() += 1;
-        let index = self.roster.insert(Entry::new(user.clone(), id, end));
+        let lead = self.leads.partition_point(|lead| end.saturating_sub(*lead) <= now);
         self.appoint(index, lead, self.second_of(end, lead));
     }
 
@@ -248,7 +252,8 @@ impl State {
         self.agenda.add(self.roster.entries_mut(), index, second);
     }
 
-    fn remove(&mut self, index: u32) {
+    /// Takes an entry out of the agenda and the forecast.
+    fn strike(&mut self, index: u32) {
         let end = self.roster.entries()[index].end;
         if let Slot::Occupied(mut ending) = self.ending.entry(second(end)) {
             *ending.get_mut() -= 1;
@@ -257,6 +262,10 @@ impl State {
             }
         }
         self.agenda.remove(self.roster.entries_mut(), index);
+    }
+
+    fn remove(&mut self, index: u32) {
+        self.strike(index);
         if self.roster.remove(index) {
             self.agenda.moved_to(self.roster.entries_mut(), index);
         }
