@@ -126,7 +126,8 @@ impl Calendar {
         self.0.lock().roster.len()
     }
 
-    /// How many arrivals found no room. Their users get no notices and are in no forecast.
+    /// How many arrivals found no room. Their users get no notices and are in no forecast, until they
+    /// arrive again and there is room.
     pub(super) fn left_out(&self) -> u64 {
         self.0.lock().left_out
     }

@@ -250,9 +250,10 @@ fn past_the_limit_new_users_are_left_out_and_counted() {
         calendar.arrived(&user(number), id(1), T + HOUR, T);
     }
     assert_eq!((calendar.len(), calendar.left_out()), (2, 3));
-    // Who is in stays in.
-    calendar.arrived(&user(0), id(2), T + HOUR, T);
+    // Who is in stays in, with the new session.
+    calendar.arrived(&user(0), id(2), T + 2 * HOUR, T);
     assert_eq!((calendar.len(), calendar.left_out()), (2, 3));
+    assert_eq!(calendar.forecast(T, 121)[120], 1);
     calendar.gone(&user(1));
     calendar.arrived(&user(4), id(1), T + HOUR, T);
     assert_eq!((calendar.len(), calendar.left_out()), (2, 3));
