@@ -12,7 +12,7 @@ impl LoginFlow {
         let flow = &self.shared;
         let found = flow.challenges.load(user, flow.clock.now()).await?;
         let open = |challenge: &Challenge| {
-            challenge.code_may_be_out() && challenge.attempts() < flow.attempts_per_code
+            challenge.code_may_be_out() && challenge.attempts() < flow.policy.attempts_per_code
         };
         Ok(found.filter(open))
     }

@@ -99,8 +99,14 @@ impl Asking {
                 let pending = self.worker.flow.pending(&self.user).await;
                 pending.ok().flatten().ok_or_else(|| self.later(&error))
             }
-            Err(LoginError::TooManySends { retry_at }) => {
-                Err(End::Declined(DeclineReason::Unreachable, self.time_until(retry_at)))
+            Err(LoginError::NotAnswering { retry_at }) => {
+                Err(End::Declined(DeclineReason::NoAnswer, self.time_until(retry_at)))
+            }
+            Err(
+                LoginError::TooManySends { retry_at } | LoginError::TooManyTenantSends { retry_at },
+            ) => Err(End::Declined(DeclineReason::Unreachable, self.time_until(retry_at))),
+            Err(LoginError::NumberNotAllowed { .. }) => {
+                Err(End::Declined(DeclineReason::Unreachable, self.worker.ask_again_after))
             }
             Err(error) => Err(self.later(&error)),
         }
