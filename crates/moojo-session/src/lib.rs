@@ -55,8 +55,8 @@ pub use layer::{
     SessionLayer, SessionService, WithoutUser, refused_token,
 };
 pub use manager::{
-    Claim, ClaimLost, Event, EventStream, ReauthQueue, ReauthRequest, SessionManager,
-    SessionManagerBuilder, UserHandle, Wait,
+    Claim, ClaimLost, Event, EventStream, ExpiringSoon, ExpiryNotices, ReauthQueue, ReauthRequest,
+    SessionManager, SessionManagerBuilder, UserHandle, Wait,
 };
 pub use origin::{InvalidOrigin, Origin};
 pub use reauth::{

@@ -16,7 +16,6 @@ use crate::store::{SessionStore, StoreError};
 use crate::user::UserId;
 
 mod builder;
-#[allow(dead_code)]
 mod calendar;
 mod change;
 mod events;
@@ -24,6 +23,7 @@ mod feed;
 mod groups;
 mod handle;
 mod load;
+mod notices;
 mod queue;
 mod renew;
 mod slot;
@@ -33,10 +33,12 @@ mod wait;
 pub use builder::SessionManagerBuilder;
 pub use events::{Event, EventStream};
 pub use handle::UserHandle;
+pub use notices::{ExpiringSoon, ExpiryNotices};
 pub use queue::{Claim, ClaimLost, ReauthQueue, ReauthRequest};
 pub use wait::Wait;
 
 use feed::Feed;
+use notices::Notices;
 use queue::{Queue, Want};
 use renew::Renewal;
 pub(crate) use slot::Pass;
@@ -95,6 +97,7 @@ struct Inner {
     max_waiters_per_user: usize,
     queue: Queue,
     renewal: Option<Renewal>,
+    notices: Option<Notices>,
 }
 
 /// Tells managers of one process apart: a handle works with the manager that it is from.

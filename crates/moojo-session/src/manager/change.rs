@@ -40,6 +40,7 @@ impl Inner {
             slot.revoke();
             slot.set_gone(ReauthReason::Revoked);
         });
+        self.unschedule(user);
         self.emit(Event::Revoked { user: user.clone() });
         Ok(removed)
     }
@@ -60,6 +61,7 @@ impl Inner {
             }
         });
         if removed {
+            self.unschedule(user);
             self.emit(Event::Rejected { user: user.clone(), id });
         }
         Ok(removed)

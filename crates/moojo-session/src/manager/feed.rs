@@ -49,11 +49,13 @@ impl Inner {
     fn apply(&self, change: Change) {
         match change {
             Change::Saved { user, id } => {
-                if let Some(slot) = self.table.get(&user) {
-                    slot.lock().saved_somewhere(id);
+                let slot = self.table.get(&user);
+                if slot.is_none_or(|slot| slot.lock().saved_somewhere(id)) {
+                    self.unschedule(&user);
                 }
             }
             Change::Removed { user } => {
+                self.unschedule(&user);
                 if let Some(slot) = self.table.get(&user) {
                     slot.lock().doubt();
                 }

@@ -188,6 +188,7 @@ impl LoadTask {
         if may_renew && let Some(reason) = slot.reason_to_renew(expired, self.manager.moment()) {
             return Settled::Renew(reason);
         }
+        self.manager.unschedule(self.slot.user());
         let (reason, first) = slot.loaded_nothing(expired);
         let version = slot.version();
         drop(slot);

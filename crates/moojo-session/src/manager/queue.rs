@@ -97,6 +97,9 @@ impl Inner {
             let (user, end) = (session.user(), session.expires_nanos());
             self.queue.with(|requests| requests.close(user, end));
         }
+        if let Some(notices) = &self.notices {
+            notices.arrived(session, self.clock.read().unix_nanos);
+        }
     }
 }
 

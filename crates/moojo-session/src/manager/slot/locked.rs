@@ -303,10 +303,13 @@ impl Locked<'_> {
 
     // A change by any process, from the feed.
 
-    pub(in crate::manager) fn saved_somewhere(&mut self, id: SessionId) {
-        if self.current_id() != Some(id) && self.busy().saving != Some(id) {
+    /// Says whether it is news.
+    pub(in crate::manager) fn saved_somewhere(&mut self, id: SessionId) -> bool {
+        let news = self.current_id() != Some(id) && self.busy().saving != Some(id);
+        if news {
             self.doubt();
         }
+        news
     }
 
     // Those who wait for a login.

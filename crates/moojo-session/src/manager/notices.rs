@@ -1,0 +1,216 @@
+//! Notices before sessions end, and how many end when.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
+
+use super::calendar::Calendar;
+use super::{Inner, SessionManager};
+use crate::session::{Session, SessionId};
+use crate::user::UserId;
+
+/// Notices that are given at once.
+const BATCH: usize = 1024;
+
+/// The longest sleep between two looks at the wall clock, which may be set forward.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// The calendar, and those who wait for it.
+pub(super) struct Notices {
+    calendar: Calendar,
+    /// Told when something comes due before `armed`.
+    earlier: Notify,
+    /// Until when those who wait sleep, in nanoseconds of Unix time.
+    armed: AtomicI64,
+}
+
+impl Notices {
+    pub(super) fn new(leads: Vec<Duration>, max: usize) -> Self {
+        let calendar = Calendar::new(leads, max);
+        Self { calendar, earlier: Notify::new(), armed: AtomicI64::new(i64::MAX) }
+    }
+
+    pub(super) fn arrived(&self, session: &Session, now: i64) {
+        let (user, id, end) = (session.user(), session.id(), session.expires_nanos());
+        self.calendar.arrived(user, id, end, now);
+        let due = self.calendar.next_due().unwrap_or(i64::MAX);
+        if due < self.armed.load(Ordering::SeqCst) {
+            self.earlier.notify_waiters();
+        }
+    }
+
+    pub(super) fn gone(&self, user: &UserId) {
+        self.calendar.gone(user);
+    }
+}
+
+impl Inner {
+    /// The user has no session any more, or it is not known which.
+    pub(super) fn unschedule(&self, user: &UserId) {
+        if let Some(notices) = &self.notices {
+            notices.gone(user);
+        }
+    }
+}
+
+/// A session ends soon: the time to ask the person before work is interrupted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExpiringSoon {
+    /// Whose.
+    pub user: UserId,
+    /// Which.
+    pub id: SessionId,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+    /// Which of the [times before the end](crate::SessionManagerBuilder::expiry_notices) this notice
+    /// is for. Less may be left, if it was held back or nobody took it.
+    pub lead: Duration,
+}
+
+type Quiet = dyn Fn(&UserId, DateTime<Utc>) -> Option<DateTime<Utc>> + Send + Sync;
+
+/// The notices of a manager; from [`SessionManager::expiry_notices`].
+///
+/// They come from a calendar of the sessions that this process has seen, not from a stream: a slow
+/// reader loses none that is still of use, and each is given to one reader. A session that was
+/// replaced, revoked or has ended gives no notice, nor does one that was loaded from the store when
+/// the time of the notice was past.
+///
+/// Every process gives the notices of the sessions that it has seen.
+///
+/// ```
+/// use std::time::Duration;
+/// use moojo_session::{MemoryStore, SessionManager};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let minutes = |n| Duration::from_secs(60 * n);
+/// let sessions = SessionManager::builder(MemoryStore::new())
+///     .expiry_notices([minutes(15), minutes(5)])
+///     .build();
+/// let notices = sessions.expiry_notices().expect("they were set");
+/// tokio::spawn(async move {
+///     loop {
+///         for notice in notices.next().await {
+///             println!("{} should log in again before {}", notice.user, notice.expires_at);
+///         }
+///     }
+/// });
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ExpiryNotices {
+    sessions: SessionManager,
+    quiet: Option<Arc<Quiet>>,
+}
+
+impl ExpiryNotices {
+    /// Holds notices back while a user is not to be disturbed. `quiet_until` says until when that is
+    /// for a user at a time, in the user's own time zone, or `None`. What is held until one moment is
+    /// given together then, unless the session has ended or was replaced.
+    #[must_use]
+    pub fn quiet_hours(
+        mut self,
+        quiet_until: impl Fn(&UserId, DateTime<Utc>) -> Option<DateTime<Utc>> + Send + Sync + 'static,
+    ) -> Self {
+        self.quiet = Some(Arc::new(quiet_until));
+        self
+    }
+
+    /// The notices that are due, or the next that will be; some thousand at most. Dropping the
+    /// future loses none.
+    pub async fn next(&self) -> Vec<ExpiringSoon> {
+        let inner = &self.sessions.0;
+        let Some(notices) = &inner.notices else { return std::future::pending().await };
+        loop {
+            let mut earlier = pin!(notices.earlier.notified());
+            earlier.as_mut().enable();
+            let due = self.due(notices);
+            if !due.is_empty() {
+                return due;
+            }
+            let next = notices.calendar.next_due().unwrap_or(i64::MAX);
+            notices.armed.store(next, Ordering::SeqCst);
+            // One that came in between has not seen what was just noted.
+            if notices.calendar.next_due().unwrap_or(i64::MAX) < next {
+                continue;
+            }
+            let left = next.saturating_sub(inner.clock.read().unix_nanos);
+            let left = Duration::from_nanos(u64::try_from(left).unwrap_or(0));
+            let mut time = inner.clock.sleep(left.clamp(Duration::from_millis(1), LOOK_AGAIN));
+            poll_fn(|cx| match earlier.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => time.as_mut().poll(cx),
+            })
+            .await;
+        }
+    }
+
+    /// How many sessions are in the calendar. Those that have just ended may be among them.
+    pub fn scheduled(&self) -> usize {
+        self.sessions.0.notices.as_ref().map_or(0, |notices| notices.calendar.len())
+    }
+
+    /// How many sessions found no room in the calendar, and give no notice.
+    pub fn left_out(&self) -> u64 {
+        self.sessions.0.notices.as_ref().map_or(0, |notices| notices.calendar.left_out())
+    }
+
+    fn due(&self, notices: &Notices) -> Vec<ExpiringSoon> {
+        let now = self.sessions.0.clock.read().unix_nanos;
+        let wall = DateTime::from_timestamp_nanos(now);
+        let mut due = notices.calendar.due(now, BATCH);
+        if let Some(quiet) = &self.quiet {
+            due.retain(|notice| match quiet(&notice.user, wall).filter(|until| *until > wall) {
+                None => true,
+                Some(until) => {
+                    let until = until.timestamp_nanos_opt().unwrap_or(i64::MAX);
+                    notices.calendar.hold(notice, until);
+                    false
+                }
+            });
+        }
+        let expiring = due.into_iter().map(|notice| ExpiringSoon {
+            user: notice.user,
+            id: notice.id,
+            expires_at: DateTime::from_timestamp_nanos(notice.end),
+            lead: notice.lead,
+        });
+        expiring.collect()
+    }
+}
+
+impl SessionManager {
+    /// The notices before sessions end. `None` unless
+    /// [times for them](crate::SessionManagerBuilder::expiry_notices) were set.
+    pub fn expiry_notices(&self) -> Option<ExpiryNotices> {
+        let sessions = self.clone();
+        self.0.notices.as_ref().map(|_| ExpiryNotices { sessions, quiet: None })
+    }
+
+    /// How many of the sessions that this process has seen end in each of the next so many minutes
+    /// (up to a week of them), the first beginning now: for planning. It costs the same however many
+    /// sessions there are. `None` unless [notices](crate::SessionManagerBuilder::expiry_notices) were
+    /// set.
+    pub fn forecast(&self, minutes: usize) -> Option<Vec<usize>> {
+        let now = self.0.clock.read().unix_nanos;
+        let minutes = minutes.min(7 * 24 * 60);
+        self.0.notices.as_ref().map(|notices| notices.calendar.forecast(now, minutes))
+    }
+}
+
+impl fmt::Debug for ExpiryNotices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExpiryNotices")
+            .field("has_quiet_hours", &self.quiet.is_some())
+            .finish_non_exhaustive()
+    }
+}
