@@ -23,7 +23,7 @@ mod state;
 pub use claim::{Claim, ClaimLost};
 pub use request::ReauthRequest;
 
-pub(super) use state::{Generation, Want};
+pub(super) use state::{Place, Want};
 use state::{Refused, Requests};
 
 /// How long a request is put aside when the store cannot say whether it is still needed.
@@ -71,24 +71,24 @@ impl Inner {
         &self,
         want: &Want<'_>,
         purpose: Option<&Purpose>,
-        joined: Option<Generation>,
-    ) -> Result<Generation, Error> {
+        place: Option<Place>,
+    ) -> Result<Place, Error> {
         let now = self.moment();
-        match self.queue.with(|requests| requests.join(want, purpose, joined, now)) {
-            Ok((generation, new)) => {
+        match self.queue.with(|requests| requests.join(want, purpose, place, now)) {
+            Ok((place, new)) => {
                 if new {
                     self.queue.changed.notify_waiters();
                 }
-                Ok(generation)
+                Ok(place)
             }
             Err(Refused::Declined(declined)) => Err(declined.into()),
             Err(Refused::Full) => Err(Error::Overloaded { limit: Limit::Requests(self.queue.max) }),
         }
     }
 
-    pub(super) fn leave(&self, user: &UserId, joined: Generation, purpose: Option<&Purpose>) {
+    pub(super) fn leave(&self, user: &UserId, place: Place, purpose: Option<&Purpose>) {
         let now = self.moment();
-        self.queue.with(|requests| requests.leave(user, joined, purpose, now));
+        self.queue.with(|requests| requests.leave(user, place, purpose, now));
     }
 
     /// A session has come. Under the slot's lock.
@@ -201,13 +201,17 @@ impl ReauthQueue {
     /// The open requests of users whose names come after `after`, at most `max` of them, whether
     /// claimed or not.
     pub fn list(&self, after: Option<&UserId>, max: usize) -> Vec<ReauthRequest> {
-        let requests = self.0.0.queue.with(|requests| requests.list(after, max));
+        let inner = &self.0.0;
+        let now = inner.moment();
+        let requests = inner.queue.with(|requests| requests.list(after, max, now));
         requests.into_iter().map(ReauthRequest).collect()
     }
 
     /// How many requests are open, claimed or not. It counts them.
     pub fn len(&self) -> usize {
-        self.0.0.queue.with(|requests| requests.len())
+        let inner = &self.0.0;
+        let now = inner.moment();
+        inner.queue.with(|requests| requests.len(now))
     }
 
     /// Whether nobody has to log in.
@@ -218,13 +222,20 @@ impl ReauthQueue {
     async fn claim_where(&self, user: Option<&UserId>) -> Option<Claim> {
         let inner = &self.0.0;
         loop {
-            let until = inner.moment_after(inner.queue.lease);
-            let now = inner.moment();
+            // The lease begins when it is handed out: the look comes before.
+            let look = inner.queue.lease.saturating_add(inner.load_timeout());
+            let (now, until) = (inner.moment(), inner.moment_after(look));
             let claimed = inner.queue.with(|requests| requests.claim(user, until, now))?;
             let claim = Claim::new(self.0.clone(), claimed);
             match self.is_needed(&claim).await {
-                Ok(true) => return Some(claim),
-                Ok(false) => claim.finish(),
+                Ok(true) => {
+                    if let Some(claim) = claim.hand_out(inner.queue.lease) {
+                        return Some(claim);
+                    }
+                    // Answered meanwhile.
+                }
+                // If it was wanted anew at this moment, it goes back.
+                Ok(false) => {}
                 // Nobody knows whether it is needed: nobody is prompted (rule 6).
                 Err(error) => {
                     tracing::warn!(user = %claim.request().user(), %error, "a login request is put aside");
@@ -235,21 +246,25 @@ impl ReauthQueue {
     }
 
     /// Whether there is still no session, says the store (rule 11), and no way to one without the
-    /// person.
+    /// person. It is closed if there is one.
     async fn is_needed(&self, claim: &Claim) -> Result<bool, Error> {
-        let request = claim.request();
-        let slot = self.0.pin(request.user())?;
-        let session = match self.0.0.look(&slot).await {
-            Ok(session) => session,
+        let inner = &self.0.0;
+        let slot = self.0.pin(claim.request().user())?;
+        match inner.look(&slot).await {
+            Ok(_) => {}
             Err(Error::ReauthRequired(_)) => return Ok(true),
             Err(other) => return Err(other),
-        };
-        let Some(needed) = request.needed_end() else { return Ok(false) };
-        if session.expires_nanos() >= needed {
-            return Ok(false);
         }
-        let renewed = self.0.0.renew(&slot, ReauthReason::ExpiresTooSoon).await;
-        Ok(renewed.is_none_or(|session| session.expires_nanos() < needed))
+        {
+            let locked = slot.lock();
+            let Some(session) = locked.live(inner.now(), inner.epoch()) else { return Ok(false) };
+            if claim.finish(session.expires_nanos()) {
+                return Ok(false);
+            }
+        }
+        // It ends too soon. One that does not answers the request by itself.
+        inner.renew(&slot, ReauthReason::ExpiresTooSoon).await;
+        Ok(true)
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Inner;
-use super::queue::{Generation, Want};
+use super::queue::{Place, Want};
 use super::slot::{Slot, SlotRef};
 use crate::error::{Error, Limit};
 use crate::reauth::{Purpose, ReauthReason, ReauthRequired};
@@ -122,8 +122,8 @@ struct Waiter<'a> {
     slot: &'a Slot,
     arrivals: Arc<Notify>,
     purpose: Option<&'a Purpose>,
-    /// The request that it waits for.
-    joined: Option<Generation>,
+    /// Its place in the request that it waits for.
+    place: Option<Place>,
 }
 
 impl<'a> Waiter<'a> {
@@ -138,7 +138,7 @@ impl<'a> Waiter<'a> {
             return Err(Error::Overloaded { limit: Limit::Waiters(all) });
         }
         match slot.lock().join(of_user) {
-            Some(arrivals) => Ok(Self { manager, slot, arrivals, purpose, joined: None }),
+            Some(arrivals) => Ok(Self { manager, slot, arrivals, purpose, place: None }),
             None => {
                 manager.waiting.fetch_sub(1, Ordering::Relaxed);
                 Err(Error::Overloaded { limit: Limit::WaitersOfUser(of_user) })
@@ -155,7 +155,7 @@ impl<'a> Waiter<'a> {
             return Ok(false);
         }
         let want = Want::new(signal, needed_end);
-        self.joined = Some(self.manager.join(&want, self.purpose, self.joined)?);
+        self.place = Some(self.manager.join(&want, self.purpose, self.place)?);
         Ok(true)
     }
 }
@@ -164,8 +164,8 @@ impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.manager.waiting.fetch_sub(1, Ordering::Relaxed);
         self.slot.lock().leave();
-        if let Some(joined) = self.joined {
-            self.manager.leave(self.slot.user(), joined, self.purpose);
+        if let Some(place) = self.place {
+            self.manager.leave(self.slot.user(), place, self.purpose);
         }
     }
 }

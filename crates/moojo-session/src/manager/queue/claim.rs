@@ -132,10 +132,23 @@ impl Claim {
         held.then_some(()).ok_or(ClaimLost)
     }
 
-    /// Nobody needs it any more.
-    pub(super) fn finish(self) {
+    /// Begins the lease, unless the claim is over.
+    pub(super) fn hand_out(mut self, lease: Duration) -> Option<Self> {
+        let inner = &self.sessions.0;
+        let (now, until) = (inner.moment(), inner.moment_after(lease));
         let user = self.request.user();
-        self.sessions.0.queue.with(|requests| requests.finish(user, self.claim));
+        let request =
+            inner.queue.with(|requests| requests.hand_out(user, self.claim, until, now))?;
+        // A worker that waits for a lease to run out has to wait for another moment.
+        inner.queue.changed.notify_waiters();
+        self.request = ReauthRequest(request);
+        Some(self)
+    }
+
+    /// Closes the request if a session that ends at `end` is enough for it.
+    pub(super) fn finish(&self, end: i64) -> bool {
+        let user = self.request.user();
+        self.sessions.0.queue.with(|requests| requests.finish(user, self.claim, end))
     }
 
     fn give_back(&self, after: Duration) -> bool {

@@ -3,7 +3,8 @@
 //! A value that time and calls move; it knows no clock, no lock and no task. All moments are
 //! nanoseconds of the steady clock.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
@@ -11,16 +12,27 @@ use tokio::sync::oneshot;
 use crate::reauth::{DeclineReason, Declined, Purpose, ReauthReason, ReauthRequired};
 use crate::user::UserId;
 
+#[cfg(test)]
+mod tests;
+
 /// Different purposes that are told of one request; those beyond are just counted among the calls.
 const MAX_PURPOSES: usize = 8;
 
 pub(super) type Moment = u64;
 
 /// Tells apart the requests of one user, one after the other. It goes up.
-pub(in crate::manager) type Generation = u64;
+type Generation = u64;
+
+/// A waiting call's place in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::manager) struct Place {
+    generation: Generation,
+    /// Whether its purpose is among those that are told.
+    told: bool,
+}
 
 pub(super) struct Requests {
-    entries: HashMap<UserId, Entry>,
+    entries: BTreeMap<UserId, Entry>,
     /// Those that wait for somebody to claim them, oldest first.
     open: BTreeMap<Generation, UserId>,
     /// When time by itself changes an entry. Each has one such moment.
@@ -105,7 +117,7 @@ pub(super) struct Claimed {
 impl Requests {
     pub(super) fn new(max: usize, life: u64) -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: BTreeMap::new(),
             open: BTreeMap::new(),
             timers: BTreeSet::new(),
             last: 0,
@@ -114,7 +126,8 @@ impl Requests {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn len(&mut self, now: Moment) -> usize {
+        self.advance(now);
         self.entries.values().filter(|entry| !entry.is_declined()).count()
     }
 
@@ -129,14 +142,17 @@ impl Requests {
     }
 
     /// Requests after this user in the order of their names.
-    pub(super) fn list(&self, after: Option<&UserId>, max: usize) -> Vec<Snapshot> {
-        let mut users: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|(user, entry)| !entry.is_declined() && after.is_none_or(|after| *user > after))
-            .collect();
-        users.sort_unstable_by_key(|(user, _)| *user);
-        users.into_iter().take(max).map(|(user, entry)| entry.snapshot(user)).collect()
+    pub(super) fn list(
+        &mut self,
+        after: Option<&UserId>,
+        max: usize,
+        now: Moment,
+    ) -> Vec<Snapshot> {
+        self.advance(now);
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let others = self.entries.range::<UserId, _>((after, Bound::Unbounded));
+        let open = others.filter(|(_, entry)| !entry.is_declined());
+        open.take(max).map(|(user, entry)| entry.snapshot(user)).collect()
     }
 
     /// Somebody has to log in. Says which request that is, and whether it is a new one.
@@ -184,49 +200,54 @@ impl Requests {
         Ok((self.last, true))
     }
 
-    /// As [`Requests::want`], for a call that waits; `joined` is the request it has waited for.
+    /// As [`Requests::want`], for a call that waits; `place` is the one that it had.
     pub(super) fn join(
         &mut self,
         want: &Want<'_>,
         purpose: Option<&Purpose>,
-        joined: Option<Generation>,
+        place: Option<Place>,
         now: Moment,
-    ) -> Result<(Generation, bool), Refused> {
+    ) -> Result<(Place, bool), Refused> {
         let declined = self.entries.get(want.user).and_then(|entry| entry.declined.as_ref());
-        if let (Some(joined), Some((last, declined))) = (joined, declined)
-            && joined <= *last
+        if let (Some(place), Some((last, declined))) = (place, declined)
+            && place.generation <= *last
         {
             return Err(Refused::Declined(declined.clone()));
         }
         let (generation, new) = self.want(want, now)?;
-        if joined != Some(generation)
-            && let Some(entry) = self.entries.get_mut(want.user)
-        {
-            entry.waiting += 1;
-            if let Some(purpose) = purpose {
-                entry.add(purpose);
-            }
+        if let Some(place) = place.filter(|place| place.generation == generation) {
+            return Ok((place, new));
         }
-        Ok((generation, new))
+        let mut told = false;
+        if let Some(entry) = self.entries.get_mut(want.user) {
+            entry.waiting += 1;
+            told = purpose.is_some_and(|purpose| entry.tell(purpose));
+        }
+        Ok((Place { generation, told }, new))
     }
 
     /// A call does not wait any more.
     pub(super) fn leave(
         &mut self,
         user: &UserId,
-        joined: Generation,
+        place: Place,
         purpose: Option<&Purpose>,
         now: Moment,
     ) {
-        let Some(entry) = self.entries.get_mut(user).filter(|e| e.generation == joined) else {
+        let entry = self.entries.get_mut(user);
+        let Some(entry) = entry.filter(|entry| entry.generation == place.generation) else {
             return;
         };
         entry.waiting -= 1;
-        if let Some(purpose) = purpose {
-            entry.subtract(purpose);
+        if let Some(purpose) = purpose.filter(|_| place.told) {
+            entry.untell(purpose);
         }
-        let over = matches!(entry.status, Status::Declined { until } if until <= now);
-        if over && entry.waiting == 0 {
+        let over = match entry.status {
+            Status::Open => entry.is_unwanted(now),
+            Status::Declined { until } => entry.waiting == 0 && until <= now,
+            Status::Claimed { .. } | Status::Held => false,
+        };
+        if over {
             self.take(user);
         }
     }
@@ -237,7 +258,7 @@ impl Requests {
         self.entries.get(user).is_some_and(answered) && self.take(user).is_some()
     }
 
-    /// Hands out the oldest open request, or that of `user`.
+    /// Claims the oldest open request, or that of `user`.
     pub(super) fn claim(
         &mut self,
         user: Option<&UserId>,
@@ -258,10 +279,25 @@ impl Requests {
         let claim = self.last;
         entry.status = Status::Claimed { claim, _alive: alive };
         entry.timer = until;
-        entry.handed_out += 1;
         let request = entry.snapshot(&user);
         self.put(user, entry);
         Some(Claimed { claim, request, over })
+    }
+
+    /// Hands it out to be cared for until then, if the claim still holds and has not been handed out.
+    pub(super) fn hand_out(
+        &mut self,
+        user: &UserId,
+        claim: u64,
+        until: Moment,
+        now: Moment,
+    ) -> Option<Snapshot> {
+        self.advance(now);
+        let held = self.change(user, claim, |entry| {
+            entry.timer = until;
+            entry.handed_out = entry.handed_out.saturating_add(1);
+        });
+        held.then(|| self.entries.get(user).map(|entry| entry.snapshot(user)))?
     }
 
     /// The request as it is now, if the claim still holds.
@@ -315,10 +351,10 @@ impl Requests {
         })
     }
 
-    /// Ends a claim whose request needs nobody any more.
-    pub(super) fn finish(&mut self, user: &UserId, claim: u64) -> bool {
+    /// Closes the claimed request if a session that ends at `end` is enough by now.
+    pub(super) fn finish(&mut self, user: &UserId, claim: u64, end: i64) -> bool {
         self.entries.get(user).is_some_and(|entry| entry.is_claimed_by(claim))
-            && self.take(user).is_some()
+            && self.close(user, end)
     }
 
     /// What the time has brought about.
@@ -329,13 +365,14 @@ impl Requests {
             let Some((_, user)) = self.timers.pop_first() else { return };
             let Some(mut entry) = self.take(&user) else { continue };
             match entry.status {
-                Status::Claimed { .. } | Status::Held => entry.status = Status::Open,
-                Status::Open if entry.waiting == 0 && entry.lapses <= now => continue,
                 Status::Declined { .. } if entry.waiting == 0 => continue,
-                Status::Open | Status::Declined { .. } => {}
+                Status::Declined { .. } => {}
+                _ if entry.is_unwanted(now) => continue,
+                Status::Open | Status::Claimed { .. } | Status::Held => entry.status = Status::Open,
             }
-            // Those who wait have deadlines of their own.
-            entry.timer = entry.lapses.max(now.saturating_add(self.life / 8 + 1));
+            // While calls wait, which have deadlines of their own, it is looked at again.
+            let again = now.saturating_add(self.life / 8 + 1);
+            entry.timer = if entry.lapses > now { entry.lapses } else { again };
             self.put(user, entry);
         }
     }
@@ -375,17 +412,27 @@ impl Entry {
         matches!(self.status, Status::Claimed { claim: by, .. } if by == claim)
     }
 
-    fn add(&mut self, purpose: &Purpose) {
-        match self.purposes.iter().position(|(other, _)| other == purpose) {
-            Some(at) => self.purposes[at].1 += 1,
-            None if self.purposes.len() < MAX_PURPOSES => self.purposes.push((purpose.clone(), 1)),
-            None => {}
-        }
+    /// Whether nobody waits for it, and nobody has asked for the session for long.
+    fn is_unwanted(&self, now: Moment) -> bool {
+        self.waiting == 0 && self.lapses <= now
     }
 
-    fn subtract(&mut self, purpose: &Purpose) {
+    /// Notes what one more call is for, if there is room for it.
+    fn tell(&mut self, purpose: &Purpose) -> bool {
+        let known = self.purposes.iter_mut().find(|(other, _)| other == purpose);
+        if let Some((_, calls)) = known {
+            *calls += 1;
+        } else if self.purposes.len() < MAX_PURPOSES {
+            self.purposes.push((purpose.clone(), 1));
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn untell(&mut self, purpose: &Purpose) {
         if let Some((_, calls)) = self.purposes.iter_mut().find(|(other, _)| other == purpose) {
-            *calls = calls.saturating_sub(1);
+            *calls -= 1;
         }
         self.purposes.retain(|(_, calls)| *calls > 0);
     }
