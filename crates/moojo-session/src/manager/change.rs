@@ -22,6 +22,9 @@ impl Inner {
         self.limited(self.store.save(&session)).await?;
         let steady_end = self.steady_end(&session, self.now());
         let version = change.version;
+        if change.slot.is_none() {
+            self.answered(&session);
+        }
         change.end(|slot| {
             self.answered(&session);
             slot.saved(version, session.clone(), steady_end, epoch);
@@ -34,7 +37,11 @@ impl Inner {
     pub(super) async fn revoke(self: &Arc<Self>, user: &UserId) -> Result<bool, Error> {
         self.listen();
         let change = Change::begin(self, user, None);
-        change.locked(|slot| slot.revoke());
+        // Noted at once, so that nobody renews what is being revoked.
+        change.locked(|slot| {
+            slot.revoke();
+            slot.set_gone(ReauthReason::Revoked);
+        });
         let removed = self.limited(self.store.remove(user)).await?;
         change.end(|slot| {
             slot.revoke();

@@ -122,8 +122,10 @@ impl LoadTask {
         for attempt in 0..ATTEMPTS {
             match self.attempt(may_renew).await {
                 Settled::Renew(reason) => {
-                    // Whatever comes of it, the store is asked again.
-                    self.manager.renew(&self.slot, reason).await;
+                    // The store is asked again, unless it is what failed (rule 6).
+                    if let Err(error) = self.manager.renew(&self.slot, reason, None).await {
+                        return self.answer(Loaded::Failed(error));
+                    }
                     may_renew = false;
                 }
                 // At once; then more and more slowly, for whoever is at work to come to an end.

@@ -263,7 +263,8 @@ impl ReauthQueue {
             }
         }
         // It ends too soon. One that does not answers the request by itself.
-        inner.renew(&slot, ReauthReason::ExpiresTooSoon).await;
+        let needed_end = claim.request().needed_end();
+        inner.renew(&slot, ReauthReason::ExpiresTooSoon, needed_end).await?;
         Ok(true)
     }
 }

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Inner;
-use super::slot::{Slot, SlotRef};
+use super::slot::{Renewing, SlotRef};
+use super::wait::lives;
+use crate::error::Error;
 use crate::reauth::{ReauthReason, Reauthenticate};
 use crate::session::Session;
+use crate::store::StoreError;
 
 /// How the manager renews, if it can.
 pub(super) struct Renewal {
@@ -19,24 +23,67 @@ pub(super) struct Renewal {
 }
 
 impl Inner {
-    /// Tries it, unless somebody does already or it was of no help a moment ago. What it gives is
-    /// saved.
+    /// Tries it, or waits for the try that is under way, unless it was of no help a moment ago or
+    /// there is a session by now that ends when it is needed to. What the hook gives is saved; that
+    /// the store does not take it is no reason to ask anybody (rule 6).
     pub(super) async fn renew(
         self: &Arc<Self>,
         slot: &SlotRef,
         reason: ReauthReason,
-    ) -> Option<Session> {
-        let renewal = self.renewal.as_ref()?;
-        let attempt = Attempt::begin(slot, self.moment())?;
-        let session = self.ask_hook(renewal, slot, reason).await;
-        if session.is_none() {
-            attempt.failed(self.moment(), renewal.pause);
+        needed_end: Option<i64>,
+    ) -> Result<Option<Session>, StoreError> {
+        let Some(renewal) = &self.renewal else { return Ok(None) };
+        let limit = renewal.timeout.saturating_add(self.store_timeout);
+        // Once more if the runtime of the first went.
+        for _ in 0..2 {
+            let mut renewing = match self.begin_renewal(slot, reason, needed_end) {
+                Begun::Live(session) => return Ok(Some(session)),
+                Begun::NotNow => return Ok(None),
+                Begun::UnderWay(renewing) => renewing,
+            };
+            // Limited here as well: the runtime that it runs on may stand still.
+            let over = async { renewing.wait_for(Option::is_some).await.is_ok() };
+            match tokio::time::timeout(limit, over).await {
+                Ok(true) => return renewing.borrow().clone().unwrap_or(Ok(None)),
+                Ok(false) => {}
+                Err(_) => {
+                    slot.lock().end_renewal(&renewing);
+                    return Ok(None);
+                }
+            }
         }
-        session
+        Ok(None)
+    }
+
+    fn begin_renewal(
+        self: &Arc<Self>,
+        slot: &SlotRef,
+        reason: ReauthReason,
+        needed_end: Option<i64>,
+    ) -> Begun {
+        let mut locked = slot.lock();
+        let live = locked.live(self.now(), self.epoch());
+        if let Some(session) = live.filter(|session| lives(session, needed_end)) {
+            return Begun::Live(session);
+        }
+        if let Some(renewing) = locked.renewing() {
+            return Begun::UnderWay(renewing);
+        }
+        if !locked.may_renew(self.moment()) {
+            return Begun::NotNow;
+        }
+        let (outcome, renewing) = watch::channel(None);
+        locked.start_renewal(renewing.clone());
+        drop(locked);
+        // A task of its own, as a load's: it survives the caller that started it (rule 10).
+        let (manager, slot) = (Arc::clone(self), SlotRef::clone(slot));
+        let attempt = Attempt { manager, slot, outcome, renewing: renewing.clone() };
+        tokio::spawn(attempt.run(reason));
+        Begun::UnderWay(renewing)
     }
 
     async fn ask_hook(
-        self: &Arc<Self>,
+        &self,
         renewal: &Renewal,
         slot: &SlotRef,
         reason: ReauthReason,
@@ -67,31 +114,65 @@ impl Inner {
             tracing::error!(%user, "silent renewal gave the session of another user");
             return None;
         }
-        match self.insert(session.clone()).await {
-            Ok(()) => Some(session),
-            Err(error) => {
+        Some(session)
+    }
+}
+
+enum Begun {
+    Live(Session),
+    NotNow,
+    UnderWay(Renewing),
+}
+
+/// One attempt at a time for each user, noted in the slot.
+struct Attempt {
+    manager: Arc<Inner>,
+    slot: SlotRef,
+    outcome: watch::Sender<Option<Result<Option<Session>, StoreError>>>,
+    /// The other end of `outcome`, by which the slot knows this attempt.
+    renewing: Renewing,
+}
+
+impl Attempt {
+    async fn run(self, reason: ReauthReason) {
+        let outcome = self.renew(reason).await;
+        let mut slot = self.slot.lock();
+        if let (Ok(None), Some(renewal)) = (&outcome, &self.manager.renewal) {
+            slot.renewal_failed(self.manager.moment(), renewal.pause.0, renewal.pause.1);
+        }
+        slot.end_renewal(&self.renewing);
+        drop(slot);
+        self.outcome.send_replace(Some(outcome));
+    }
+
+    async fn renew(&self, reason: ReauthReason) -> Result<Option<Session>, StoreError> {
+        let Self { manager, slot, .. } = self;
+        let Some(renewal) = &manager.renewal else { return Ok(None) };
+        let Some(session) = manager.ask_hook(renewal, slot, reason).await else { return Ok(None) };
+        // The user was logged out meanwhile, and stays so.
+        if !slot.lock().is_renewing(&self.renewing) {
+            return Ok(None);
+        }
+        let user = slot.user();
+        match manager.insert(session.clone()).await {
+            Ok(()) => Ok(Some(session)),
+            Err(Error::Store(error)) => {
                 tracing::warn!(%user, %error, "the renewed session could not be saved");
-                None
+                Err(error)
+            }
+            Err(error) => {
+                tracing::warn!(%user, %error, "silent renewal gave a session of no use");
+                Ok(None)
             }
         }
     }
 }
 
-/// One attempt at a time for each user, noted in the slot, whatever becomes of the future.
-struct Attempt<'a>(&'a Slot);
-
-impl<'a> Attempt<'a> {
-    fn begin(slot: &'a Slot, now: u64) -> Option<Self> {
-        slot.lock().begin_renewal(now).then_some(Self(slot))
-    }
-
-    fn failed(&self, now: u64, (first, most): (Duration, Duration)) {
-        self.0.lock().renewal_failed(now, first, most);
-    }
-}
-
-impl Drop for Attempt<'_> {
+impl Drop for Attempt {
+    /// Without an outcome the runtime goes: the next caller starts anew.
     fn drop(&mut self) {
-        self.0.lock().end_renewal();
+        if self.outcome.borrow().is_none() {
+            self.slot.lock().end_renewal(&self.renewing);
+        }
     }
 }

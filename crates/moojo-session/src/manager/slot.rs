@@ -15,7 +15,7 @@ use crate::user::UserId;
 mod locked;
 
 use locked::Busy;
-pub(super) use locked::{Load, Loaded, Locked};
+pub(super) use locked::{Load, Loaded, Locked, Renewing};
 
 /// Both clocks in nanoseconds, with the expiry margin already added.
 #[derive(Clone, Copy)]

@@ -25,6 +25,9 @@ pub(in crate::manager) enum Loaded {
 /// The load in flight; `None` until it is over. A closed channel is a load that was given up.
 pub(in crate::manager) type Load = watch::Receiver<Option<Loaded>>;
 
+/// The silent renewal under way; `None` until it is over. A closed channel is one whose runtime went.
+pub(in crate::manager) type Renewing = watch::Receiver<Option<Result<Option<Session>, StoreError>>>;
+
 #[derive(Default)]
 pub(super) struct Busy {
     /// Counts what changed the user's session while somebody was at work on it.
@@ -47,9 +50,9 @@ pub(super) struct Busy {
     refused: Option<SessionId>,
     /// Whether the signal was raised since the last session.
     signalled: bool,
-    /// Whether silent renewal is being tried, how often it was of no help in a row, and from when on
-    /// it may be tried again by the steady clock.
-    renewing: bool,
+    /// The silent renewal under way, how often it was of no help in a row, and from when on it may
+    /// be tried again by the steady clock.
+    renewing: Option<Renewing>,
     renewals_failed: u32,
     renew_from: u64,
 }
@@ -217,15 +220,26 @@ impl Locked<'_> {
         let busy = self.busy();
         let gone = busy.gone.unwrap_or(ReauthReason::Missing);
         let reason = if expired { ReauthReason::Expired } else { gone };
-        let may_try = !busy.renewing && busy.renew_from <= now;
+        let may_try = busy.renewing.is_some() || busy.renew_from <= now;
         (may_try && reason != ReauthReason::Revoked).then_some(reason)
     }
 
-    pub(in crate::manager) fn begin_renewal(&mut self, now: u64) -> bool {
+    pub(in crate::manager) fn renewing(&mut self) -> Option<Renewing> {
+        self.busy().renewing.clone()
+    }
+
+    pub(in crate::manager) fn may_renew(&mut self, now: u64) -> bool {
         let busy = self.busy();
-        let begins = !busy.renewing && busy.renew_from <= now;
-        busy.renewing |= begins;
-        begins
+        busy.renew_from <= now && busy.gone != Some(ReauthReason::Revoked)
+    }
+
+    pub(in crate::manager) fn start_renewal(&mut self, renewing: Renewing) {
+        self.busy().renewing = Some(renewing);
+    }
+
+    /// Whether `renewing` is still under way: it has not been given up.
+    pub(in crate::manager) fn is_renewing(&mut self, renewing: &Renewing) -> bool {
+        self.busy().renewing.as_ref().is_some_and(|current| current.same_channel(renewing))
     }
 
     pub(in crate::manager) fn renewal_failed(&mut self, now: u64, first: Duration, most: Duration) {
@@ -235,8 +249,11 @@ impl Locked<'_> {
         busy.renew_from = now.saturating_add(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    pub(in crate::manager) fn end_renewal(&mut self) {
-        self.busy().renewing = false;
+    /// Ends it, or gives it up. Another that has taken its place stays.
+    pub(in crate::manager) fn end_renewal(&mut self, renewing: &Renewing) {
+        if self.is_renewing(renewing) {
+            self.busy().renewing = None;
+        }
     }
 
     // A change by this process.
@@ -282,10 +299,12 @@ impl Locked<'_> {
         self.busy().refused = Some(id);
     }
 
-    /// Takes out the session, whichever it is.
+    /// Takes out the session, whichever it is, and gives up to renew it.
     pub(in crate::manager) fn revoke(&mut self) {
         self.take_out();
-        self.busy().version += 1;
+        let busy = self.busy();
+        busy.version += 1;
+        busy.renewing = None;
     }
 
     /// Notes why there is no session, if there is none.
@@ -337,7 +356,7 @@ impl Drop for Locked<'_> {
                 && busy.gone.is_none()
                 && busy.doubted.is_none()
                 && !busy.signalled
-                && !busy.renewing
+                && busy.renewing.is_none()
                 && busy.renewals_failed == 0
         });
         if idle {
