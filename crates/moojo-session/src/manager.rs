@@ -200,7 +200,7 @@ impl SessionManager {
         self.0.check_life(&session, time)?;
         let slot = self.pin(user)?;
         let reason = ReauthReason::ExpiresTooSoon;
-        if let Some(renewed) = self.0.renew(&slot, reason).await
+        if let Some(renewed) = self.0.renew(&slot, reason, needed_end).await?
             && wait::lives(&renewed, needed_end)
         {
             return Ok(renewed);

@@ -178,3 +178,10 @@ impl SessionStore for TestStore {
         }
     }
 }
+
+/// Lets everything that can go on do so.
+pub async fn turns() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
