@@ -37,11 +37,7 @@ impl Inner {
     pub(super) async fn revoke(self: &Arc<Self>, user: &UserId) -> Result<bool, Error> {
         self.listen();
         let change = Change::begin(self, user, None);
-        // Noted at once, so that nobody renews what is being revoked.
-        change.locked(|slot| {
-            slot.revoke();
-            slot.set_gone(ReauthReason::Revoked);
-        });
+        change.locked(|slot| slot.revoke());
         let removed = self.limited(self.store.remove(user)).await?;
         change.end(|slot| {
             slot.revoke();

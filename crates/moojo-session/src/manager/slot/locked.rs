@@ -54,6 +54,8 @@ pub(super) struct Busy {
     /// be tried again by the steady clock.
     renewing: Option<Renewing>,
     renewals_failed: u32,
+    /// Whether it was revoked, or that was tried, since the last session: nothing is renewed then.
+    revoked: bool,
     renew_from: u64,
 }
 
@@ -102,6 +104,7 @@ impl Locked<'_> {
         busy.doubted = None;
         busy.signalled = false;
         busy.renewals_failed = 0;
+        busy.revoked = false;
         busy.renew_from = 0;
     }
 
@@ -221,7 +224,7 @@ impl Locked<'_> {
         let gone = busy.gone.unwrap_or(ReauthReason::Missing);
         let reason = if expired { ReauthReason::Expired } else { gone };
         let may_try = busy.renewing.is_some() || busy.renew_from <= now;
-        (may_try && reason != ReauthReason::Revoked).then_some(reason)
+        (may_try && !busy.revoked).then_some(reason)
     }
 
     pub(in crate::manager) fn renewing(&mut self) -> Option<Renewing> {
@@ -230,7 +233,7 @@ impl Locked<'_> {
 
     pub(in crate::manager) fn may_renew(&mut self, now: u64) -> bool {
         let busy = self.busy();
-        busy.renew_from <= now && busy.gone != Some(ReauthReason::Revoked)
+        busy.renew_from <= now && !busy.revoked
     }
 
     pub(in crate::manager) fn start_renewal(&mut self, renewing: Renewing) {
@@ -305,6 +308,7 @@ impl Locked<'_> {
         let busy = self.busy();
         busy.version += 1;
         busy.renewing = None;
+        busy.revoked = true;
     }
 
     /// Notes why there is no session, if there is none.
@@ -358,6 +362,7 @@ impl Drop for Locked<'_> {
                 && !busy.signalled
                 && busy.renewing.is_none()
                 && busy.renewals_failed == 0
+                && !busy.revoked
         });
         if idle {
             self.state.busy = None;
