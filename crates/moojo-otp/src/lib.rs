@@ -61,6 +61,7 @@ mod error;
 mod login;
 mod phone;
 mod renewal;
+mod sync;
 mod transport;
 mod worker;
 

@@ -34,11 +34,15 @@ pub mod conformance;
 mod error;
 mod layer;
 mod manager;
+#[cfg(shuttle)]
+#[doc(hidden)]
+pub mod model;
 mod origin;
 mod reauth;
 mod secret;
 mod session;
 mod store;
+mod sync;
 mod user;
 
 pub use async_trait::async_trait;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast};
@@ -13,6 +13,7 @@ use crate::error::{Error, Limit};
 use crate::reauth::ReauthReason;
 use crate::session::{Session, SessionId};
 use crate::store::{SessionStore, StoreError};
+use crate::sync::{AtomicU32, AtomicUsize, timeout};
 use crate::user::UserId;
 
 mod builder;
@@ -334,7 +335,7 @@ impl Inner {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        match tokio::time::timeout(self.store_timeout, call).await {
+        match timeout(self.store_timeout, call).await {
             Ok(answer) => answer,
             Err(elapsed) => Err(StoreError::timed_out(elapsed)),
         }

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::Instrument;
+
+use crate::sync::{Mutex, spawn};
 
 /// One task for each key, whose outcome all who ask for the key meanwhile get. The task runs to its
 /// end whether they wait or not. Clones are the same.
@@ -73,7 +74,7 @@ where
             // Nobody may be left to take it.
             let _ = sender.send(Some(outcome));
         };
-        tokio::spawn(task.in_current_span());
+        spawn(task.in_current_span());
         Ok(receiver)
     }
 }
@@ -96,7 +97,10 @@ impl<K, T> Clone for Flights<K, T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, shuttle))]
+mod models;
+
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use std::future::{pending, ready};
 

@@ -1,6 +1,6 @@
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{self, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast};
@@ -14,6 +14,7 @@ use super::{Inner, ManagerId, SessionManager};
 use crate::clock::{Clock, SystemClock};
 use crate::reauth::Reauthenticate;
 use crate::store::{MemoryStore, SessionStore};
+use crate::sync::{AtomicU32, AtomicUsize};
 
 /// Settings of a [`SessionManager`]; from [`SessionManager::builder`].
 #[derive(Debug, Clone)]
@@ -172,7 +173,7 @@ impl SessionManagerBuilder {
 
     /// Makes the manager.
     pub fn build(self) -> SessionManager {
-        static NEXT_ID: AtomicUsize = AtomicUsize::new(0);
+        static NEXT_ID: atomic::AtomicUsize = atomic::AtomicUsize::new(0);
 
         if let Some(memory) = &self.memory {
             memory.follow(&self.clock);

@@ -3,11 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-use tokio::task::JoinHandle;
-
 use super::Inner;
 use crate::store::{Change, ChangeStream};
+use crate::sync::{JoinHandle, Mutex, spawn};
 
 /// The task that listens. It ends with the manager.
 #[derive(Default)]
@@ -36,7 +34,7 @@ impl Inner {
         *listening = if changes.is_none() {
             Listening::Never
         } else {
-            Listening::Task(tokio::spawn(follow(Arc::downgrade(self), changes)))
+            Listening::Task(spawn(follow(Arc::downgrade(self), changes)))
         };
     }
 

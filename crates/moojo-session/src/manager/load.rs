@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::reauth::{ReauthReason, ReauthRequired};
 use crate::session::Session;
 use crate::store::StoreError;
+use crate::sync::{sleep, spawn, timeout};
 use crate::user::UserId;
 
 /// How often a user's session may change while it is being read before the reader gives up.
@@ -44,7 +45,7 @@ impl Inner {
             };
             // Limited here as well: the runtime that the load runs on may stand still.
             let over = async { load.wait_for(Option::is_some).await.is_ok() };
-            match tokio::time::timeout(self.load_timeout(), over).await {
+            match timeout(self.load_timeout(), over).await {
                 Err(elapsed) => {
                     slot.lock().end_load(&load);
                     return Err(StoreError::timed_out(elapsed).into());
@@ -103,7 +104,7 @@ impl Inner {
         // which the task takes when it is dropped, and a runtime that ends drops it at once.
         let (manager, slot) = (Arc::clone(self), SlotRef::clone(slot));
         let task = LoadTask { manager, slot, result, load: load.clone() };
-        tokio::spawn(task.run());
+        spawn(task.run());
         Err(load)
     }
 }
@@ -130,7 +131,7 @@ impl LoadTask {
                 }
                 // At once; then more and more slowly, for whoever is at work to come to an end.
                 Settled::Changed if attempt == 0 => {}
-                Settled::Changed => tokio::time::sleep(pause(attempt)).await,
+                Settled::Changed => sleep(pause(attempt)).await,
                 Settled::Over(loaded) => return self.answer(loaded),
             }
         }

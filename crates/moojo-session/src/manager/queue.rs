@@ -3,17 +3,17 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{Inner, SessionManager};
 use crate::error::{Error, Limit};
 use crate::reauth::{Purpose, ReauthReason};
 use crate::session::Session;
+use crate::sync::{AtomicUsize, Mutex};
 use crate::user::UserId;
 
 mod claim;

@@ -7,9 +7,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::HeaderValue;
-use parking_lot::RwLock;
 
 use crate::session::{Session, SessionId};
+use crate::sync::RwLock;
 use crate::user::UserId;
 
 mod locked;

@@ -6,16 +6,16 @@
 //! never across an `await`.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use foldhash::quality::RandomState;
-use parking_lot::RwLock;
 
 use super::groups::Groups;
 use super::slot::{Slot, SlotRef};
+use crate::sync::{AtomicUsize, RwLock};
 use crate::user::UserId;
 
-const SHARDS: usize = 256;
+const SHARDS: usize = if cfg!(shuttle) { 1 } else { 256 };
 
 /// How many slots are looked at to find room, at most.
 const EVICTION_LOOKS: usize = 8192;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLockWriteGuard;
 use tokio::sync::{Notify, watch};
 
 use super::{Live, Now, State};
 use crate::reauth::ReauthReason;
 use crate::session::{Session, SessionId};
 use crate::store::StoreError;
+use crate::sync::RwLockWriteGuard;
 use crate::user::UserId;
 
 /// What a shared load found.
