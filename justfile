@@ -10,6 +10,10 @@ test:
 quick *args:
     cargo nextest run --workspace --all-features {{ args }}
 
+# Races under thousands of schedules.
+model *args:
+    scripts/model {{ args }}
+
 # The main job, to watch.
 quickstart:
     cargo run --example quickstart

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use moojo_session::{Error, Event, Session, SessionManager};
 use shuttle::future::{JoinHandle, spawn};
 
-use crate::world::{World, alice, explore};
+use crate::world::{World, alice, choose, explore, some_turns};
 
 type Getting = JoinHandle<Result<Session, Error>>;
 
@@ -24,6 +24,7 @@ fn rule_10_a_leader_that_goes_away_does_not_take_its_followers_with_it() {
         let sessions = world.manager();
         let leader = get(&sessions);
         let followers = [(); 2].map(|()| get(&sessions));
+        some_turns().await;
         leader.abort();
         for follower in followers {
             assert_eq!(follower.await.unwrap().unwrap(), session);
@@ -40,6 +41,7 @@ fn rule_10_they_are_told_that_there_is_none_and_the_signal_is_raised_once() {
         let mut events = sessions.events();
         let leader = get(&sessions);
         let followers = [(); 2].map(|()| get(&sessions));
+        some_turns().await;
         leader.abort();
         for follower in followers {
             let found = follower.await.unwrap();
@@ -97,7 +99,8 @@ fn rule_5_what_is_refused_or_revoked_while_it_is_loaded_does_not_come_back() {
         world.store.put(&session);
         let sessions = world.manager();
         let getting = get(&sessions);
-        if crate::world::choose(2) == 0 {
+        some_turns().await;
+        if choose(2) == 0 {
             assert!(sessions.reject(&session).await.unwrap());
         } else {
             assert!(sessions.revoke(&alice()).await.unwrap());
@@ -117,10 +120,40 @@ fn a_newer_session_wins_over_a_load_under_way() {
         world.store.put(&world.session());
         let sessions = world.manager();
         let getting = get(&sessions);
+        some_turns().await;
         let newer = world.session();
         sessions.insert(newer.clone()).await.unwrap();
         assert_eq!(sessions.get(&alice()).await.unwrap(), newer);
         getting.await.unwrap().unwrap();
         assert_eq!(sessions.get(&alice()).await.unwrap(), newer);
+    });
+}
+
+#[test]
+fn of_changes_at_once_the_one_that_the_store_took_last_counts() {
+    explore(async || {
+        let world = World::new();
+        let first = world.session();
+        world.store.put(&first);
+        let sessions = world.manager();
+        let changes = [(); 2].map(|()| {
+            let (sessions, first, new) = (sessions.clone(), first.clone(), world.session());
+            spawn(async move {
+                some_turns().await;
+                match choose(4) {
+                    0 => drop(sessions.revoke(&alice()).await.unwrap()),
+                    1 => drop(sessions.reject(&first).await.unwrap()),
+                    _ => sessions.insert(new).await.unwrap(),
+                }
+            })
+        });
+        for change in changes {
+            change.await.unwrap();
+        }
+        let in_use = match sessions.get(&alice()).await {
+            Err(Error::ReauthRequired(_)) => None,
+            other => Some(other.unwrap()),
+        };
+        assert_eq!(in_use, world.store.current());
     });
 }

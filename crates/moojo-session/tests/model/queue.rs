@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use moojo_session::{DeclineReason, Error, Session, SessionManager};
+use moojo_session::{DeclineReason, Error, Session, SessionManager, UserId};
 use shuttle::future::{spawn, yield_now};
 
-use crate::world::{World, alice, choose, explore, wait};
+use crate::world::{World, alice, choose, explore, some_turns, wait, wait_for};
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -36,6 +36,7 @@ fn rule_7_a_request_has_one_holder_at_a_time_and_is_closed_by_a_session() {
         let workers =
             [(); 2].map(|()| spawn(work(world.clone(), sessions.clone(), holders.clone())));
         if choose(2) == 0 {
+            some_turns().await;
             sessions.insert(world.session()).await.unwrap();
         }
         for one in waiting {
@@ -64,6 +65,77 @@ async fn work(world: World, sessions: SessionManager, holders: Arc<AtomicUsize>)
 }
 
 #[test]
+fn rule_7_a_call_that_meets_a_session_leaves_no_request_behind() {
+    explore(async || {
+        let world = World::new();
+        let sessions = world.manager();
+        let calls = [(); 2].map(|()| {
+            let sessions = sessions.clone();
+            spawn(async move { drop(sessions.get(&alice()).await) })
+        });
+        some_turns().await;
+        sessions.insert(world.session()).await.unwrap();
+        for call in calls {
+            call.await.unwrap();
+        }
+        nothing_is_open(&sessions).await;
+    });
+}
+
+/// Calls and logins of two users, who have nothing in common but the queue.
+#[test]
+fn rule_1_what_is_closed_for_one_user_does_not_leave_that_of_another_open() {
+    explore(async || {
+        let world = World::new();
+        let sessions = world.manager();
+        let users = [alice(), UserId::new("bob").unwrap()].map(|user| {
+            let (world, sessions) = (world.clone(), sessions.clone());
+            spawn(async move {
+                assert!(sessions.get(&user).await.is_err());
+                sessions.insert(world.session_of(user)).await.unwrap();
+            })
+        });
+        for user in users {
+            user.await.unwrap();
+        }
+        nothing_is_open(&sessions).await;
+    });
+}
+
+#[test]
+fn a_worker_that_comes_along_with_a_request_gets_it() {
+    explore(async || {
+        let world = World::new();
+        let sessions = world.manager();
+        let waiting = spawn(wait(sessions.clone()));
+        some_turns().await;
+        let claim = sessions.reauth_queue().next().await;
+        claim.answer(world.session()).await.unwrap();
+        answered(waiting.await.unwrap());
+    });
+}
+
+#[test]
+fn a_request_that_is_claimed_does_not_hold_up_another() {
+    explore(async || {
+        let world = World::new();
+        let sessions = world.manager();
+        let users = [alice(), UserId::new("bob").unwrap()];
+        let waiting = users.clone().map(|user| spawn(wait_for(sessions.clone(), user)));
+        let queue = sessions.reauth_queue();
+        let claims = [queue.next().await, queue.next().await];
+        assert_ne!(claims[0].request().user(), claims[1].request().user());
+        for claim in claims {
+            let session = world.session_of(claim.request().user().clone());
+            claim.answer(session).await.unwrap();
+        }
+        for one in waiting {
+            answered(one.await.unwrap());
+        }
+    });
+}
+
+#[test]
 fn rule_10_a_claim_that_is_dropped_is_handed_out_again() {
     explore(async || {
         let world = World::new();
@@ -81,6 +153,7 @@ fn rule_10_a_claim_that_is_dropped_is_handed_out_again() {
             async move { queue.next().await.answer(world.session()).await.unwrap() }
         });
         // Anywhere: in the middle of a claim, while it holds it, after it.
+        some_turns().await;
         first.abort();
         answered(waiting.await.unwrap());
         second.await.unwrap();
@@ -155,6 +228,24 @@ fn all_who_wait_are_told_of_a_decline() {
     });
 }
 
+/// The time of the decline may be over, and somebody else may be in the queue by then.
+#[test]
+fn who_waited_when_it_was_declined_is_told_so_however_late() {
+    explore(async || {
+        let world = World::new();
+        let sessions = world.manager();
+        let waiting = spawn(wait(sessions.clone()));
+        let claim = sessions.reauth_queue().next().await;
+        let late = spawn(wait(sessions.clone()));
+        some_turns().await;
+        claim.decline(DeclineReason::NotNow, LEASE).unwrap();
+        world.clock.advance(LEASE);
+        let outcome = waiting.await.unwrap();
+        assert!(matches!(outcome, Err(Error::Declined(_))), "{outcome:?}");
+        late.abort();
+    });
+}
+
 /// A short one: some wait for the request that was declined and some for the one after it.
 #[test]
 fn all_who_wait_are_told_of_a_decline_or_get_the_next_session() {
@@ -168,6 +259,7 @@ fn all_who_wait_are_told_of_a_decline_or_get_the_next_session() {
             let world = world.clone();
             async move { queue.next().await.answer(world.session()).await.unwrap() }
         });
+        some_turns().await;
         world.clock.advance(LEASE);
         for one in waiting {
             answered_or_declined(one.await.unwrap());
@@ -187,6 +279,7 @@ fn a_decline_that_meets_a_session_leaves_nobody_waiting() {
             let queue = sessions.reauth_queue();
             async move { queue.next().await.decline(DeclineReason::NotNow, LEASE).ok() }
         });
+        some_turns().await;
         sessions.insert(world.session()).await.unwrap();
         for one in waiting {
             answered_or_declined(one.await.unwrap());
@@ -212,6 +305,7 @@ fn rule_7_a_session_of_another_process_ends_the_claim() {
                 claim.over().await;
             }
         });
+        some_turns().await;
         world.manager().insert(world.session()).await.unwrap();
         answered(waiting.await.unwrap());
         nothing_is_open(&sessions).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use moojo_session::{Change, Error, Session, SessionManager};
 use shuttle::future::{JoinHandle, spawn};
 
-use crate::world::{World, alice, choose, explore, wait};
+use crate::world::{World, alice, choose, explore, some_turns, wait};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -21,6 +21,7 @@ fn rule_11_a_session_that_comes_wakes_all_who_wait() {
         let world = World::new();
         let sessions = world.manager();
         let waiting = [(); 2].map(|()| spawn(wait(sessions.clone())));
+        some_turns().await;
         let session = world.session();
         sessions.insert(session.clone()).await.unwrap();
         for one in waiting {
@@ -35,6 +36,7 @@ fn rule_11_a_session_of_another_process_wakes_who_waits() {
     explore(async || {
         let world = World::new();
         let waiting = spawn(wait(world.manager()));
+        some_turns().await;
         let session = world.session();
         world.manager().insert(session.clone()).await.unwrap();
         assert_eq!(got(waiting).await, session);
@@ -47,12 +49,29 @@ fn rule_11_a_change_that_was_missed_wakes_who_waits() {
     explore(async || {
         let world = World::with_feed(1);
         let waiting = spawn(wait(world.manager()));
+        some_turns().await;
         let other = world.manager();
         other.insert(world.session()).await.unwrap();
+        some_turns().await;
         other.revoke(&alice()).await.unwrap();
         let last = world.session();
         other.insert(last).await.unwrap();
         got(waiting).await;
+    });
+}
+
+/// Nothing of the session itself is heard here.
+#[test]
+fn rule_11_a_gap_in_the_feed_wakes_who_waits() {
+    explore(async || {
+        let world = World::new();
+        let waiting = [(); 2].map(|()| world.manager()).map(|sessions| spawn(wait(sessions)));
+        some_turns().await;
+        let session = world.session();
+        world.store.put_unheard(&session);
+        for one in waiting {
+            assert_eq!(got(one).await, session);
+        }
     });
 }
 
@@ -67,6 +86,7 @@ fn rule_11_whatever_happened_before() {
             let world = world.clone();
             spawn(async move {
                 for _ in 0..2 {
+                    some_turns().await;
                     change(&world, &sessions).await;
                 }
             })
@@ -74,7 +94,7 @@ fn rule_11_whatever_happened_before() {
         for one in changes {
             one.await.unwrap();
         }
-        if !world.store.has_session() {
+        if world.store.current().is_none() {
             here.insert(world.session()).await.unwrap();
         }
         for one in waiting {
@@ -87,7 +107,7 @@ fn rule_11_whatever_happened_before() {
 }
 
 async fn change(world: &World, sessions: &SessionManager) {
-    match choose(5) {
+    match choose(6) {
         0 | 1 => sessions.insert(world.session()).await.unwrap(),
         2 => drop(sessions.revoke(&alice()).await.unwrap()),
         3 => {
@@ -95,6 +115,7 @@ async fn change(world: &World, sessions: &SessionManager) {
                 sessions.reject(&session).await.unwrap();
             }
         }
+        4 => world.store.put_unheard(&world.session()),
         _ => world.store.tell(Change::Lagged),
     }
 }
@@ -138,6 +159,7 @@ fn rule_11_whoever_times_out_looks_at_the_store_again() {
         let world = World::new();
         let sessions = world.manager();
         let waiting = spawn(async move { sessions.wait(&alice(), LIMIT).await });
+        some_turns().await;
         world.store.put(&world.session());
         world.clock.advance(LIMIT);
         got(waiting).await;
@@ -151,7 +173,11 @@ fn rule_10_who_stops_waiting_takes_nobody_along() {
         let sessions = world.manager();
         let leaves = spawn(wait(sessions.clone()));
         let stays = spawn(wait(sessions.clone()));
-        let leaving = spawn(async move { leaves.abort() });
+        let leaving = spawn(async move {
+            some_turns().await;
+            leaves.abort();
+        });
+        some_turns().await;
         let session = world.session();
         sessions.insert(session.clone()).await.unwrap();
         assert_eq!(got(stays).await, session);

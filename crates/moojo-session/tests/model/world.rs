@@ -29,6 +29,13 @@ pub(crate) fn choose(choices: usize) -> usize {
     thread_rng().gen_range(0..choices)
 }
 
+/// Lets the others do something, or come to rest.
+pub(crate) async fn some_turns() {
+    for _ in 0..choose(40) {
+        yield_now().await;
+    }
+}
+
 pub(crate) fn alice() -> UserId {
     UserId::new("alice").unwrap()
 }
@@ -60,9 +67,13 @@ impl World {
     }
 
     pub(crate) fn session(&self) -> Session {
+        self.session_of(alice())
+    }
+
+    pub(crate) fn session_of(&self, user: UserId) -> Session {
         let ends = self.clock.now() + TimeDelta::days(365);
         let token = AccessToken::new("6c0350a00925").unwrap();
-        Session::builder(alice(), token).expires_at(ends).build().unwrap()
+        Session::builder(user, token).expires_at(ends).build().unwrap()
     }
 }
 
@@ -70,7 +81,14 @@ impl World {
 pub(crate) const EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 pub(crate) async fn wait(sessions: SessionManager) -> Result<Session, moojo_session::Error> {
-    sessions.wait_with(&alice(), &Wait::up_to(EVER)).await
+    wait_for(sessions, alice()).await
+}
+
+pub(crate) async fn wait_for(
+    sessions: SessionManager,
+    user: UserId,
+) -> Result<Session, moojo_session::Error> {
+    sessions.wait_with(&user, &Wait::up_to(EVER)).await
 }
 
 /// A store in which others may come in between before and after each step.
@@ -101,8 +119,16 @@ impl Store {
         self.tell(Change::Saved { user: session.user().clone(), id: session.id() });
     }
 
-    pub(crate) fn has_session(&self) -> bool {
-        self.0.sessions.lock().contains_key(&alice())
+    /// Of which the feed says only that something was lost.
+    pub(crate) fn put_unheard(&self, session: &Session) {
+        let mut sessions = self.0.sessions.lock();
+        sessions.insert(session.user().clone(), session.clone());
+        self.tell(Change::Lagged);
+    }
+
+    /// What alice has.
+    pub(crate) fn current(&self) -> Option<Session> {
+        self.0.sessions.lock().get(&alice()).cloned()
     }
 
     /// Has the feed say something, whether it is true or not.
