@@ -57,11 +57,13 @@ impl Inner {
             }
             let loaded = load.borrow().clone();
             match loaded {
-                Some(Loaded::Gone(reason, version)) if self.is_gone(slot, version) => {
+                Some(Loaded::Gone(reason, version, epoch))
+                    if epoch == self.epoch() && self.is_gone(slot, version) =>
+                {
                     return Err(self.signal(slot.user(), reason).into());
                 }
                 Some(Loaded::Failed(error)) => return Err(error.into()),
-                // In the slot, unless it was changed since: look again.
+                // In the slot, unless it was changed or a change was missed since: look again.
                 Some(Loaded::Live | Loaded::Gone(..)) | None => {}
             }
         }
@@ -165,7 +167,7 @@ impl LoadTask {
             return Settled::Changed;
         }
         let Some(session) = found else {
-            return self.nothing(slot, false, may_renew);
+            return self.nothing(slot, false, epoch, may_renew);
         };
         if session.user() != self.slot.user() {
             // Rule 1. Not cached, not used, and no reason to prompt anybody.
@@ -178,7 +180,7 @@ impl LoadTask {
         // What this process saw end has ended, though the clock of the store, or this one's wall
         // clock by now, says otherwise (rule 4). Other processes judge for themselves.
         if slot.has_seen_end_of(session.id()) || now.wall >= session.expires_nanos() {
-            return self.nothing(slot, true, may_renew);
+            return self.nothing(slot, true, epoch, may_renew);
         }
         let steady_end = self.manager.steady_end(&session, now);
         self.manager.answered(&session);
@@ -187,7 +189,7 @@ impl LoadTask {
     }
 
     /// There is no live session. The first to find that since there was one tells of it.
-    fn nothing(&self, mut slot: Locked<'_>, expired: bool, may_renew: bool) -> Settled {
+    fn nothing(&self, mut slot: Locked<'_>, expired: bool, epoch: u32, may_renew: bool) -> Settled {
         if may_renew && let Some(reason) = slot.reason_to_renew(expired, self.manager.moment()) {
             return Settled::Renew(reason);
         }
@@ -199,7 +201,7 @@ impl LoadTask {
             let signal = self.manager.signal(self.slot.user(), reason);
             self.manager.emit(Event::ReauthRequired(signal));
         }
-        Settled::Over(Loaded::Gone(reason, version))
+        Settled::Over(Loaded::Gone(reason, version, epoch))
     }
 }
 

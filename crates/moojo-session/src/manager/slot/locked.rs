@@ -17,8 +17,8 @@ use crate::user::UserId;
 pub(in crate::manager) enum Loaded {
     /// A live session; it is in the slot, unless something newer happened since: look there.
     Live,
-    /// There was none, for this reason, when the session's version was this.
-    Gone(ReauthReason, u64),
+    /// There was none, for this reason, when the session's version and the epoch were these.
+    Gone(ReauthReason, u64, u32),
     Failed(StoreError),
 }
 
