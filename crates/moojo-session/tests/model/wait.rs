@@ -75,6 +75,25 @@ fn rule_11_a_gap_in_the_feed_wakes_who_waits() {
     });
 }
 
+/// It found nothing, but that was then.
+#[test]
+fn rule_11_a_load_from_before_a_gap_tells_nobody_who_comes_after_it() {
+    explore(async || {
+        let world = World::new();
+        let sessions = world.manager();
+        let earlier = spawn({
+            let sessions = sessions.clone();
+            async move { drop(sessions.get(&alice()).await) }
+        });
+        some_turns().await;
+        let session = world.session();
+        world.store.put_unheard(&session);
+        some_turns().await;
+        assert_eq!(got(spawn(wait(sessions))).await, session);
+        earlier.await.unwrap();
+    });
+}
+
 /// Changes of two processes, whichever: if there is a session in the end, all have one.
 #[test]
 fn rule_11_whatever_happened_before() {
