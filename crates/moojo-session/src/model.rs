@@ -5,8 +5,10 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::ops::{Deref, DerefMut};
 use std::pin::{Pin, pin};
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,8 +16,6 @@ use shuttle::future::JoinHandle;
 use shuttle::rand::Rng;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner};
-
-pub use shuttle::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
 
 /// How many schedules of each kind are tried, unless the environment's `MODEL_ITERATIONS` says
 /// otherwise.
@@ -55,7 +55,7 @@ impl<T> Mutex<T> {
 
     /// Waits for it.
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        Guard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// What is in it.
@@ -76,12 +76,44 @@ impl<T> RwLock<T> {
 
     /// Waits for it.
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        Guard(Some(self.0.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Waits for it.
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        Guard(Some(self.0.write().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// As parking_lot's.
+pub type MutexGuard<'a, T> = Guard<shuttle::sync::MutexGuard<'a, T>>;
+/// As parking_lot's.
+pub type RwLockReadGuard<'a, T> = Guard<shuttle::sync::RwLockReadGuard<'a, T>>;
+/// As parking_lot's.
+pub type RwLockWriteGuard<'a, T> = Guard<shuttle::sync::RwLockWriteGuard<'a, T>>;
+
+/// One of shuttle's, after whose end others may come in: shuttle lets them in only before.
+#[derive(Debug)]
+pub struct Guard<G>(Option<G>);
+
+impl<G: Deref> Deref for Guard<G> {
+    type Target = G::Target;
+
+    fn deref(&self) -> &G::Target {
+        self.0.as_deref().expect("there until it is dropped")
+    }
+}
+
+impl<G: DerefMut> DerefMut for Guard<G> {
+    fn deref_mut(&mut self) -> &mut G::Target {
+        self.0.as_deref_mut().expect("there until it is dropped")
+    }
+}
+
+impl<G> Drop for Guard<G> {
+    fn drop(&mut self) {
+        self.0 = None;
+        shuttle::sync::atomic::AtomicBool::new(false).load(Ordering::Relaxed);
     }
 }
 
