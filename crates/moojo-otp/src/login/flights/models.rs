@@ -46,8 +46,10 @@ impl World {
         let before = self.tasks.load(Ordering::Relaxed);
         let task = || {
             // Whoever waits for an earlier one has its outcome.
+            let own = self.flights.under_way.lock().get("a").cloned();
             let outcomes = self.outcomes.lock().unwrap();
-            assert!(outcomes.iter().all(|outcome| outcome.borrow().is_some()));
+            let is_own = |outcome| own.as_ref().is_some_and(|own| own.same_channel(outcome));
+            assert!(outcomes.iter().all(|one| one.borrow().is_some() || is_own(one)));
             self.clone().task()
         };
         let mut outcome = match self.flights.board("a", task) {
