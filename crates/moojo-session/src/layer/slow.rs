@@ -73,7 +73,9 @@ where
         let Some(refusal) = settings.classify(&response) else { return Ok(response) };
         let id = pass.id;
         let repeat = repeat.map(|request| Box::new(Repeat { service: unready, request }));
-        Refused { settings, user, id, refusal, response, repeat }.run_with(Some(patience)).await
+        let refused = Refused { settings, user, id, refusal, response, repeat };
+        // Apart: a call that waits for a person is to take little memory.
+        Box::pin(refused.run_with(Some(patience))).await
     }
 }
 

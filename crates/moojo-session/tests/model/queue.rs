@@ -169,13 +169,19 @@ fn rule_10_a_claim_that_lapses_is_handed_out_again_and_is_over() {
         let sessions = world.builder().lease(LEASE).build();
         let waiting = spawn(wait(sessions.clone()));
         let newest = Arc::new(AtomicU32::new(0));
-        let workers = [(); 2].map(|()| spawn(hold(sessions.clone(), newest.clone())));
+        let held = Arc::new(AtomicU32::new(0));
+        let workers = [(); 2].map(|()| spawn(hold(sessions.clone(), newest.clone(), held.clone())));
         let done = Arc::new(AtomicBool::new(false));
         let clock = spawn({
             let (clock, done) = (world.clock.clone(), done.clone());
             async move {
+                // Slowly enough for a worker that asks the store meanwhile.
+                let mut turns = 0;
                 while !done.load(Ordering::Relaxed) {
-                    clock.advance(LEASE / 2);
+                    turns += 1;
+                    if turns % 200 == 0 || (turns < 200 && held.load(Ordering::Relaxed) > 0) {
+                        clock.advance(LEASE / 2);
+                    }
                     yield_now().await;
                 }
             }
@@ -192,7 +198,7 @@ fn rule_10_a_claim_that_lapses_is_handed_out_again_and_is_over() {
 }
 
 /// Claims, extends the claim perhaps, and holds it until it is over.
-async fn hold(sessions: SessionManager, newest: Arc<AtomicU32>) {
+async fn hold(sessions: SessionManager, newest: Arc<AtomicU32>, held: Arc<AtomicU32>) {
     let mut claim = sessions.reauth_queue().next().await;
     let mine = claim.request().handed_out();
     newest.fetch_max(mine, Ordering::Relaxed);
@@ -203,6 +209,7 @@ async fn hold(sessions: SessionManager, newest: Arc<AtomicU32>) {
     }
     let late = overtaken();
     assert!(claim.refreshed().is_err() || !late, "an older claim still holds");
+    held.fetch_add(1, Ordering::Relaxed);
     claim.over().await;
     assert!(claim.refreshed().is_err(), "a claim that is over holds");
 }
