@@ -714,3 +714,38 @@ async fn rule_5_what_went_out_and_cannot_be_sent_twice_does_not_wait() {
     assert_eq!(calls.load(Ordering::SeqCst), 2);
     assert_eq!(queue.list(None, 9)[0].waiting(), 0);
 }
+
+#[tokio::test]
+async fn a_login_in_another_process_ends_a_request_that_nobody_waits_for() {
+    let (clock, store) = (ManualClock::new(start()), MemoryStore::new());
+    let manager = || SessionManager::builder(store.clone()).clock(clock.clone()).build();
+    let (here, there) = (manager(), manager());
+    let alice = user("alice");
+    here.get(&alice).await.unwrap_err();
+    assert_eq!(here.reauth_queue().len(), 1);
+    there.insert(fresh(&alice, "one", &clock)).await.unwrap();
+    turns().await;
+    assert!(here.reauth_queue().is_empty());
+}
+
+#[tokio::test]
+async fn a_request_that_is_put_aside_can_be_claimed_for_its_user() {
+    let sessions = SessionManager::new(MemoryStore::new());
+    let alice = user("alice");
+    sessions.get(&alice).await.unwrap_err();
+    let queue = sessions.reauth_queue();
+    queue.next().await.release(Duration::from_secs(60)).unwrap();
+    assert!(queue.try_next().await.is_none());
+    assert!(queue.claim(&alice).await.is_some(), "the person comes by");
+}
+
+#[tokio::test]
+async fn a_request_whose_worker_crashes_again_and_again_holds_up_nobody() {
+    let sessions = SessionManager::new(MemoryStore::new());
+    for name in ["poison", "patient"] {
+        sessions.get(&user(name)).await.unwrap_err();
+    }
+    let queue = sessions.reauth_queue();
+    drop(queue.next().await);
+    assert_eq!(queue.next().await.request().user(), &user("patient"));
+}

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use super::Inner;
 use crate::store::{Change, ChangeStream};
 use crate::sync::{JoinHandle, Mutex, spawn};
+use crate::user::UserId;
 
 /// The task that listens. It ends with the manager.
 #[derive(Default)]
@@ -44,12 +45,13 @@ impl Inner {
         self.gaps.notify_waiters();
     }
 
-    fn apply(&self, change: Change) {
+    fn apply(self: &Arc<Self>, change: Change) {
         match change {
             Change::Saved { user, id } => {
                 let slot = self.table.get(&user);
                 if slot.is_none_or(|slot| slot.lock().saved_somewhere(id)) {
                     self.unschedule(&user);
+                    self.look_for(user);
                 }
             }
             Change::Removed { user } => {
@@ -59,6 +61,19 @@ impl Inner {
                 }
             }
             Change::Lagged => self.changes_missed(),
+        }
+    }
+
+    /// Has a user who is asked to log in looked up, who seems to have done so in another process:
+    /// what is found ends the request.
+    fn look_for(self: &Arc<Self>, user: UserId) {
+        if !self.queue.has(&user) {
+            return;
+        }
+        if let Ok(slot) = self.table.pin(&user, self.now().seconds()) {
+            let manager = Arc::clone(self);
+            // What cannot be looked up now, whoever claims the request looks up again.
+            spawn(async move { drop(manager.look(&slot).await) });
         }
     }
 }

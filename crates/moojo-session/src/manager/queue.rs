@@ -47,6 +47,11 @@ impl Queue {
         Self { requests, len: AtomicUsize::new(0), max, lease, changed: Notify::new() }
     }
 
+    /// Whether the user is in it.
+    pub(super) fn has(&self, user: &UserId) -> bool {
+        self.len.load(Ordering::Acquire) > 0 && self.with(|requests| requests.has(user))
+    }
+
     fn with<T>(&self, change: impl FnOnce(&mut Requests) -> T) -> T {
         let mut requests = self.requests.lock();
         let outcome = change(&mut requests);
@@ -158,7 +163,8 @@ impl ReauthQueue {
         Self(sessions)
     }
 
-    /// Claims the oldest open request, or waits for one. Whether it is still needed is looked up in
+    /// Claims the next open request, or waits for one: of those that were handed out least often, the
+    /// oldest. Whether it is still needed is looked up in
     /// the store first, and while the store does not answer nothing is handed out (rule 6).
     ///
     /// The lease is that of [`lease`](crate::SessionManagerBuilder::lease). Dropping the future
@@ -187,13 +193,13 @@ impl ReauthQueue {
         }
     }
 
-    /// Claims the oldest open request, if there is one.
+    /// Claims the next open request, if there is one.
     pub async fn try_next(&self) -> Option<Claim> {
         self.claim_where(None).await
     }
 
-    /// Claims the request of this user, if it is open and nobody else has it: for when the person
-    /// comes by.
+    /// Claims the request of this user, if there is one and nobody else has it, even if it was
+    /// [put aside](Claim::release): for when the person comes by.
     pub async fn claim(&self, user: &UserId) -> Option<Claim> {
         self.claim_where(Some(user)).await
     }
@@ -240,6 +246,9 @@ impl ReauthQueue {
                 Err(error) => {
                     tracing::warn!(user = %claim.request().user(), %error, "a login request is put aside");
                     let _ = claim.release(STORE_PAUSE);
+                    if user.is_some() {
+                        return None;
+                    }
                 }
             }
         }

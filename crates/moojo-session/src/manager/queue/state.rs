@@ -33,8 +33,9 @@ pub(in crate::manager) struct Place {
 
 pub(super) struct Requests {
     entries: BTreeMap<UserId, Entry>,
-    /// Those that wait for somebody to claim them, oldest first.
-    open: BTreeMap<Generation, UserId>,
+    /// Those that wait for somebody to claim them: those that were handed out least often first, so
+    /// that one whose workers crash holds up nobody, and among these the oldest.
+    open: BTreeMap<(u32, Generation), UserId>,
     /// When time by itself changes an entry. Each has one such moment.
     timers: BTreeSet<(Moment, UserId)>,
     last: Generation,
@@ -134,6 +135,10 @@ impl Requests {
     /// With those that are remembered because they were declined.
     pub(super) fn total(&self) -> usize {
         self.entries.len()
+    }
+
+    pub(super) fn has(&self, user: &UserId) -> bool {
+        self.entries.contains_key(user)
     }
 
     /// When time next changes anything.
@@ -258,7 +263,7 @@ impl Requests {
         self.entries.get(user).is_some_and(answered) && self.take(user).is_some()
     }
 
-    /// Claims the oldest open request, or that of `user`.
+    /// Claims the next open request, or that of `user`, even if it is put aside.
     pub(super) fn claim(
         &mut self,
         user: Option<&UserId>,
@@ -270,7 +275,7 @@ impl Requests {
             Some(user) => user.clone(),
             None => self.open.first_key_value()?.1.clone(),
         };
-        if !matches!(self.entries.get(&user)?.status, Status::Open) {
+        if !matches!(self.entries.get(&user)?.status, Status::Open | Status::Held) {
             return None;
         }
         let mut entry = self.take(&user)?;
@@ -390,14 +395,14 @@ impl Requests {
     fn take(&mut self, user: &UserId) -> Option<Entry> {
         let entry = self.entries.remove(user)?;
         self.timers.remove(&(entry.timer, user.clone()));
-        self.open.remove(&entry.generation);
+        self.open.remove(&(entry.handed_out, entry.generation));
         Some(entry)
     }
 
     fn put(&mut self, user: UserId, entry: Entry) {
         self.timers.insert((entry.timer, user.clone()));
         if matches!(entry.status, Status::Open) {
-            self.open.insert(entry.generation, user.clone());
+            self.open.insert((entry.handed_out, entry.generation), user.clone());
         }
         self.entries.insert(user, entry);
     }

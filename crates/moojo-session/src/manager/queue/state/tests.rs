@@ -58,8 +58,9 @@ impl Requests {
         assert_eq!(self.timers, timers);
         let is_open = |entry: &Entry| matches!(entry.status, Status::Open);
         let open = self.entries.iter().filter(|(_, entry)| is_open(entry));
-        let open: BTreeMap<_, _> =
-            open.map(|(user, entry)| (entry.generation, user.clone())).collect();
+        let open: BTreeMap<_, _> = open
+            .map(|(user, entry)| ((entry.handed_out, entry.generation), user.clone()))
+            .collect();
         assert_eq!(self.open, open);
         assert!(self.entries.len() <= self.max);
         for entry in self.entries.values() {
@@ -273,9 +274,13 @@ fn run(step: Step, real: &mut Requests, model: &mut Model) {
         }
         Step::Claim(of, lease) => {
             let until = model.now + lease;
-            let open = model.requests.iter_mut().filter(|request| request.status == Is::Open);
+            let open = model.requests.iter_mut().filter(|request| match request.status {
+                Is::Open => true,
+                Is::Held { .. } => of.is_some(),
+                _ => false,
+            });
             let mine = open.filter(|request| of.is_none_or(|of| request.user == of));
-            let expected = mine.min_by_key(|request| request.number);
+            let expected = mine.min_by_key(|request| (request.handed_out, request.number));
             let got = real.claim(of.map(user).as_ref(), until, model.now);
             assert_eq!(
                 got.as_ref().map(|claimed| claimed.request.user.clone()),
