@@ -1,0 +1,69 @@
+//! An agent runtime: hundreds of agents at long tasks for hundreds of people, whose tokens end under
+//! way. The calls that this interrupts wait while login workers have the person asked for a code,
+//! and go on where they stood. No call is lost.
+//!
+//! ```text
+//! cargo run --example agent_runtime
+//! cargo run --example agent_runtime -- --users 1000 --seed 7
+//! ```
+//!
+//! Moojo, the people and the time are simulated, the rest is real: HTTP over TCP, the layer, the
+//! queue and the workers. The folder `agent_runtime` has the runtime:
+//!
+//! - `mod.rs`: what an application sets up, and the time that goes by;
+//! - `agent.rs`: a task, call by call, and what an agent does if a call ends badly;
+//! - `crowd.rs`: the people, as the login workers reach them;
+//! - `tally.rs` and `summary.rs`: what is counted.
+#![allow(clippy::print_stdout)]
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Instant;
+
+#[path = "agent_runtime/mod.rs"]
+mod runtime;
+#[path = "agent_runtime/view.rs"]
+mod view;
+
+use runtime::Plan;
+use view::View;
+
+const HELP: &str = "\
+Agents at long tasks for many people, whose tokens end under way.
+
+    --users N    how many people (300)
+    --agents N   how many agents each of them has (3)
+    --calls N    how many calls a task has (12)
+    --seed N     who does what, and when (1)";
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+    let Some(plan) = options()? else {
+        println!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    println!("{plan}\n");
+    let began = Instant::now();
+    let mut view = View::new();
+    let summary = runtime::run(&plan, |snapshot| view.show(snapshot)).await?;
+    println!("\n{summary}\nIt took {:.1} seconds.", began.elapsed().as_secs_f32());
+    Ok(if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn options() -> Result<Option<Plan>, lexopt::Error> {
+    use lexopt::prelude::*;
+
+    let mut plan = Plan::default();
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("users") => plan.users = parser.value()?.parse()?,
+            Long("agents") => plan.agents_each = parser.value()?.parse()?,
+            Long("calls") => plan.calls = parser.value()?.parse()?,
+            Long("seed") => plan.seed = parser.value()?.parse()?,
+            Short('h') | Long("help") => return Ok(None),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Some(plan))
+}
