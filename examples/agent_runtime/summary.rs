@@ -72,7 +72,7 @@ impl Summary {
             wrong_codes: logins(StatusCode::BAD_REQUEST),
             logins: logins(StatusCode::OK),
             foreign_tokens: foreign_tokens(&calls, crowd, sim),
-            lost: tally.under_way(),
+            lost: tally.lost(),
             why_lost: tally.why_lost(),
         }
     }

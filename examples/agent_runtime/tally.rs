@@ -42,8 +42,9 @@ pub(super) struct Tally {
     pub(super) declined: Count,
     pub(super) past_deadline: Count,
     pub(super) revoked: Count,
+    bad_ends: Count,
     /// Why calls were lost, of the first few.
-    lost: Mutex<Vec<String>>,
+    why_lost: Mutex<Vec<String>>,
 }
 
 impl Tally {
@@ -51,21 +52,26 @@ impl Tally {
         Self { tasks: plan.users * plan.agents_each, ..Self::default() }
     }
 
-    /// The calls that have begun and not ended as a call should.
     pub(super) fn under_way(&self) -> usize {
+        self.lost().saturating_sub(self.bad_ends.get())
+    }
+
+    /// The calls that have not ended as a call should; at the end, when none is under way.
+    pub(super) fn lost(&self) -> usize {
         let ended = self.answered.get() + self.declined.get() + self.past_deadline.get();
         self.begun.get().saturating_sub(ended)
     }
 
     pub(super) fn note_lost(&self, why: String) {
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        self.bad_ends.add(1);
+        let mut lost = self.why_lost.lock().unwrap_or_else(PoisonError::into_inner);
         if lost.len() < 3 {
             lost.push(why);
         }
     }
 
     pub(super) fn why_lost(&self) -> Vec<String> {
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.why_lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

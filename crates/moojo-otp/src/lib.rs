@@ -53,6 +53,11 @@
 //! - `rustls` (on, with `reqwest`): https for it, by rustls with aws-lc-rs. Without it the default
 //!   transport speaks plain http only.
 
+/// The snippets of the guide compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/re-auth.md")]
+struct ReAuthGuide;
+
 mod answer;
 mod classify;
 mod client;
