@@ -35,6 +35,10 @@ impl Asking {
     }
 
     pub(super) async fn run(mut self) {
+        // The queue's own lease may be shorter than the time until the first renewal.
+        if self.claim.renew(self.worker.lease).is_err() {
+            return;
+        }
         let (Ok(end) | Err(end)) = self.ask().await;
         // If the claim is over, it is no longer this worker's business.
         let _ = match end {
