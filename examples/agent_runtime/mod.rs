@@ -12,7 +12,7 @@ use moojo_session::{
     SessionLayer, SessionManager,
 };
 use moojo_sim::MoojoSim;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tower::ServiceBuilder;
 
 mod agent;
@@ -30,12 +30,12 @@ use tally::Tally;
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A call waits so long for its person.
-const PATIENCE: Duration = minutes(15);
+const PATIENCE: Duration = minutes(12);
 /// A token lives so long.
 const TOKEN_LIFE: Duration = minutes(120);
 const WORKERS: usize = 4;
-/// A login worker dies then, in the middle of asking people.
-const WORKER_DIES_AT: Duration = minutes(40);
+/// All login workers but one die then, in the middle of asking people.
+const WORKERS_DIE_AT: Duration = minutes(40);
 /// Moojo ends some tokens before their time then.
 const TOKENS_REVOKED_AT: Duration = minutes(60);
 
@@ -71,12 +71,11 @@ impl fmt::Display for Plan {
         let Self { users, agents_each, calls, seed, .. } = self;
         let agents = grouped(users * agents_each);
         writeln!(f, "{users} people, {agents} agents, {calls} calls in each task, seed {seed}.")?;
-        writeln!(
-            f,
-            "Everybody's token ends within the next two hours, and takes an SMS code to renew."
-        )?;
-        write!(f, "{WORKERS} workers ask people; calls wait up to 15 minutes for their person.")?;
-        write!(f, " An hour goes by in 3 seconds.")
+        let ends = "Everybody's token ends within two hours; a new one takes a code from an SMS.";
+        writeln!(f, "{ends}")?;
+        writeln!(f, "{WORKERS} workers ask people, and a call waits 12 minutes for its person.")?;
+        writeln!(f, "At 0:40 all workers but one die; at 1:00 Moojo ends some tokens too early.")?;
+        write!(f, "The hours are virtual.")
     }
 }
 
@@ -115,10 +114,8 @@ pub(crate) async fn run(
     let crowd = Crowd::new(Arc::clone(&people), Arc::clone(&sim), clock.clone());
     let mut workers = JoinSet::new();
     let worker = || LoginWorker::new(login.clone(), crowd.clone()).lease(lease).run();
-    let doomed = workers.spawn(worker());
-    for _ in 1..WORKERS {
-        workers.spawn(worker());
-    }
+    workers.spawn(worker());
+    let doomed: Vec<_> = (1..WORKERS).map(|_| workers.spawn(worker())).collect();
 
     let tally = Arc::new(Tally::new(plan));
     let mut agents = JoinSet::new();
@@ -144,8 +141,8 @@ pub(crate) async fn run(
         settle(&tally, &queue).await;
         clock.advance(TICK);
         let time = clock.monotonic() - began;
-        if time == WORKER_DIES_AT {
-            doomed.abort();
+        if time == WORKERS_DIE_AT {
+            doomed.iter().for_each(AbortHandle::abort);
         }
         if time == TOKENS_REVOKED_AT {
             let unlucky = people.iter().step_by(10);

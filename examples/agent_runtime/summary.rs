@@ -103,25 +103,25 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut row = |name: &str, number: usize, what: &str| {
             let number = grouped(number);
-            writeln!(f, "{}", format!("  {name:<38}{number:>8}   {what}").trim_end())
+            writeln!(f, "{}", format!("  {name:<34}{number:>8}   {what}").trim_end())
         };
         row("tasks finished", self.finished, &format!("of {}", grouped(self.tasks)))?;
-        row("tasks given up", self.given_up, "the person did not come in time")?;
+        row("tasks given up", self.given_up, "their person did not come in time")?;
         row("calls made", self.begun, "")?;
         row("  answered", self.answered, "")?;
-        row("    of them waited and were resumed", self.resumed, "when the person had logged in")?;
-        row("  declined", self.declined, "\"not now\", or one code after the other unanswered")?;
+        row("    waited and were resumed", self.resumed, "after a login")?;
+        row("  declined", self.declined, "\"not now\", or codes unanswered")?;
         row("  past their deadline", self.past_deadline, "nobody had typed a code")?;
-        row("requests that Moojo got for them", self.requests, "")?;
-        let revoked = format!("sent again by the layer; Moojo had ended {} tokens", self.revoked);
-        row("  with a token that it refused", self.refused, &revoked)?;
+        row("requests for them at Moojo", self.requests, "")?;
+        let ended = format!("Moojo had ended {} tokens early", self.revoked);
+        row("  refused, and sent again", self.refused, &ended)?;
         row("codes sent (SMS)", self.codes_sent, "")?;
         row("people asked for a code", self.people_asked, "as many: one SMS each time")?;
-        row("  asked for it by a second worker", self.taken_over, "after one died: no second SMS")?;
+        row("  by a second worker, too", self.taken_over, "the first had died: no second SMS")?;
         row("wrong codes typed", self.wrong_codes, "")?;
         row("logins", self.logins, "")?;
         row("calls with another user's token", self.foreign_tokens, "must be 0")?;
-        row("CALLS LOST", self.lost, "must be 0: no answer, no Declined, no deadline")?;
+        row("CALLS LOST", self.lost, "must be 0")?;
         for why in &self.why_lost {
             writeln!(f, "    {why}")?;
         }

@@ -121,9 +121,10 @@ impl Snapshot {
 
 impl Snapshot {
     /// Stands above the rows.
-    pub(crate) const HEADER: &str = "\
-  time    tasks finished  put aside  given up      calls answered  resumed  declined  too late  \
-    waiting  for people    codes sent";
+    pub(crate) const HEADER: [&str; 2] = [
+        "         |           tasks            |               calls                |    waiting     | codes",
+        "    time | finished   aside  given up | answered  resumed  declined   late | calls   people |  sent",
+    ];
 
     /// The time that went by, in hours and minutes.
     pub(crate) fn clock_time(&self) -> String {
@@ -134,12 +135,12 @@ impl Snapshot {
 /// One row.
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = self.clock_time();
-        write!(f, "{time:>6}{:>18}{:>11}{:>10}", self.finished, self.put_aside, self.given_up)?;
-        write!(f, "{:>20}{:>9}", grouped(self.answered), self.resumed)?;
-        write!(f, "{:>10}{:>10}", self.declined, self.past_deadline)?;
-        write!(f, "{:>13}{:>12}", self.waiting_calls, self.waiting_people)?;
-        write!(f, "{:>14}", self.codes_sent)
+        let (time, answered) = (self.clock_time(), grouped(self.answered));
+        write!(f, "{time:>8} |{:>9}{:>8}{:>10}", self.finished, self.put_aside, self.given_up)?;
+        write!(f, " |{answered:>9}{:>9}", self.resumed)?;
+        write!(f, "{:>10}{:>7}", self.declined, self.past_deadline)?;
+        write!(f, " |{:>6}{:>9}", self.waiting_calls, self.waiting_people)?;
+        write!(f, " |{:>6}", self.codes_sent)
     }
 }
 

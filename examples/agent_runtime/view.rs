@@ -28,7 +28,7 @@ impl View {
         match self {
             Self::Log { next } if over || snapshot.time >= *next => {
                 if next.is_zero() {
-                    println!("{}", Snapshot::HEADER);
+                    println!("{}", Snapshot::HEADER.join("\n"));
                 }
                 *next += LOG_EVERY;
                 println!("{snapshot}");

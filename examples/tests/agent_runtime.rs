@@ -14,7 +14,7 @@ async fn rules_1_and_7_to_11_no_call_of_a_long_task_is_lost() {
     let mut last: Option<Snapshot> = None;
     let summary = runtime::run(&plan, |snapshot| last = Some(snapshot.clone())).await.unwrap();
     let last = last.unwrap();
-    let all = format!("{plan}\n{}\n{last}\n{summary}", Snapshot::HEADER);
+    let all = format!("{plan}\n{}\n{last}\n{summary}", Snapshot::HEADER.join("\n"));
 
     assert_eq!(summary.lost, 0, "{all}");
     assert_eq!(summary.foreign_tokens, 0, "{all}");
