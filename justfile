@@ -18,6 +18,10 @@ model *args:
 quickstart:
     cargo run --example quickstart
 
+# Many agents at long tasks while tokens end, to watch.
+agents *args:
+    cargo run --example agent_runtime -- {{ args }}
+
 # A simulated Moojo to work against.
 sim *args:
     cargo run -p moojo-sim -- {{ args }}

@@ -28,10 +28,10 @@ impl View {
         match self {
             Self::Log { next } if over || snapshot.time >= *next => {
                 if next.is_zero() {
-                    println!("{}", Snapshot::HEADER.join("\n"));
+                    say(&Snapshot::HEADER.join("\n"));
                 }
                 *next += LOG_EVERY;
-                println!("{snapshot}");
+                say(&snapshot.to_string());
             }
             Self::Terminal { drawn }
                 if over || drawn.is_none_or(|at| at.elapsed() >= REDRAW_EVERY) =>
@@ -71,7 +71,10 @@ fn draw(now: &Snapshot, again: bool) {
     for line in lines {
         text.push_str(&format!("\x1b[2K  {line}\n"));
     }
-    let mut out = std::io::stdout().lock();
-    // A terminal that has gone away is no reason to stop.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    say(text.trim_end());
+}
+
+/// Prints it. A reader that has gone away, such as `head`, is no reason to stop.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
