@@ -1,13 +1,13 @@
 //! The people, as the login workers reach them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use moojo_otp::{Ask, People, PersonReply, PhoneNumber, VerificationCode};
-use moojo_session::{Clock, ManualClock, UserId, async_trait};
+use moojo_session::{Clock, ManualClock, ReauthRequest, UserId, async_trait};
 use moojo_sim::MoojoSim;
 
 use super::{BoxError, dice, minutes};
@@ -61,11 +61,14 @@ struct Inner {
     clock: ManualClock,
     /// Who was asked for which code, and how often.
     asked: Mutex<HashMap<(UserId, DateTime<Utc>), usize>>,
+    /// For whom a code is being sent or verified.
+    logging_in: Mutex<HashSet<UserId>>,
 }
 
 impl Crowd {
     pub(super) fn new(people: Arc<[Person]>, sim: Arc<MoojoSim>, clock: ManualClock) -> Self {
-        Self(Arc::new(Inner { people, sim, clock, asked: Mutex::default() }))
+        let (asked, logging_in) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { people, sim, clock, asked, logging_in }))
     }
 
     pub(super) fn people(&self) -> &[Person] {
@@ -81,6 +84,18 @@ impl Crowd {
     pub(super) fn taken_over(&self) -> usize {
         let asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.values().filter(|times| **times > 1).count()
+    }
+
+    /// Whether a code is being sent or verified for any of these requests.
+    pub(super) fn is_logging_in(&self, requests: &[ReauthRequest]) -> bool {
+        let mut logging_in = self.logging_in();
+        // A login that has succeeded has ended its request.
+        logging_in.retain(|user| requests.iter().any(|request| request.user() == user));
+        !logging_in.is_empty()
+    }
+
+    fn logging_in(&self) -> MutexGuard<'_, HashSet<UserId>> {
+        self.0.logging_in.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn person(&self, user: &UserId) -> Option<&Person> {
@@ -100,11 +115,13 @@ impl Crowd {
 #[async_trait]
 impl People for Crowd {
     async fn phone(&self, user: &UserId) -> Result<Option<PhoneNumber>, BoxError> {
+        self.logging_in().insert(user.clone());
         self.person(user).map(|person| Ok(person.phone.parse()?)).transpose()
     }
 
     /// In earnest: a push message, with the purposes of the calls that wait.
     async fn code(&self, ask: &Ask) -> PersonReply {
+        self.logging_in().remove(ask.user());
         let mistyped = ask.attempts_left().is_some();
         let first_time = if mistyped { false } else { self.note(ask) };
         let Some(person) = self.person(ask.user()) else { return PersonReply::NoAnswer };
@@ -118,7 +135,10 @@ impl People for Crowd {
         let code = self.0.sim.last_code(&person.phone).unwrap_or_default();
         let wrong = person.temper == Temper::MistypesFirst && !mistyped;
         match VerificationCode::new(&if wrong { mistype(&code) } else { code }) {
-            Ok(code) => PersonReply::Code(code),
+            Ok(code) => {
+                self.logging_in().insert(ask.user().clone());
+                PersonReply::Code(code)
+            }
             Err(_) => PersonReply::NoAnswer,
         }
     }

@@ -109,8 +109,13 @@ pub(crate) async fn run(
     let people: Arc<[Person]> = (0..plan.users).map(|i| Person::new(plan.seed, i)).collect();
     log_everybody_in(&people, &sim, &sessions, &clock).await?;
 
-    let moojo = MoojoClient::builder(api_key).base_url(&sim.base_url())?.clock(clock.clone());
-    let login = LoginFlow::new(moojo.build()?, sessions.clone());
+    let moojo = MoojoClient::builder(api_key)
+        .base_url(&sim.base_url())?
+        .clock(clock.clone())
+        // Ten seconds are nothing to a clock that leaps.
+        .timeout(minutes(30))
+        .build()?;
+    let login = LoginFlow::new(moojo, sessions.clone());
     let crowd = Crowd::new(Arc::clone(&people), Arc::clone(&sim), clock.clone());
     let mut workers = JoinSet::new();
     let worker = || LoginWorker::new(login.clone(), crowd.clone()).lease(lease).run();
@@ -138,7 +143,7 @@ pub(crate) async fn run(
     let began = clock.monotonic();
     while !agents.is_empty() {
         tokio::time::sleep(plan.real_tick).await;
-        settle(&tally, &queue).await;
+        settle(&tally, &crowd, &queue).await;
         clock.advance(TICK);
         let time = clock.monotonic() - began;
         if time == WORKERS_DIE_AT {
@@ -174,11 +179,13 @@ async fn log_everybody_in(
     Ok(())
 }
 
-/// Lets the calls that are on the way arrive before the time moves on, so that a busy machine does
-/// not look like slow people.
-async fn settle(tally: &Tally, queue: &ReauthQueue) {
-    for _ in 0..100 {
-        if tally.under_way() <= tally::waiting(queue).0 {
+/// Lets the calls and logins that are on the way arrive before the time moves on, so that a busy
+/// machine does not look like slow people.
+async fn settle(tally: &Tally, crowd: &Crowd, queue: &ReauthQueue) {
+    for _ in 0..500 {
+        let requests = queue.list(None, usize::MAX);
+        let waiting: usize = requests.iter().map(|request| request.waiting()).sum();
+        if tally.under_way() <= waiting && !crowd.is_logging_in(&requests) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
