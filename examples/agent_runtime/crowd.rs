@@ -40,8 +40,8 @@ impl Person {
             12..=21 => Temper::MistypesFirst,
             _ => Temper::Answers,
         };
-        // Most are quick: half of them within a minute, nobody later than five.
-        let seconds = 10.0 + 290.0 * dice.f64().powi(3);
+        // Most are quick: half of them within a minute, nobody later than four.
+        let seconds = 10.0 + 230.0 * dice.f64().powi(3);
         Self {
             user: UserId::new(format!("user-{number}")).expect("it is short and has no controls"),
             phone: format!("+1555{number:07}"),

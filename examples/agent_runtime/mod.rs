@@ -182,7 +182,7 @@ async fn log_everybody_in(
 /// Lets the calls and logins that are on the way arrive before the time moves on, so that a busy
 /// machine does not look like slow people.
 async fn settle(tally: &Tally, crowd: &Crowd, queue: &ReauthQueue) {
-    for _ in 0..500 {
+    for _ in 0..150 {
         let requests = queue.list(None, usize::MAX);
         let waiting: usize = requests.iter().map(|request| request.waiting()).sum();
         if tally.under_way() <= waiting && !crowd.is_logging_in(&requests) {
