@@ -22,6 +22,9 @@ const CALLS: usize = 100_000;
 const ROUNDS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// A way to wait, and what measures it.
+type Subject = (&'static str, fn(&Users) -> Cost);
+
 /// What one call costs.
 struct Cost {
     bytes_parked: f64,
@@ -32,7 +35,7 @@ struct Cost {
 
 fn main() -> io::Result<()> {
     let users = Users::new(Ids::Short, USERS);
-    let subjects: [(&str, fn(&Users) -> Cost); 3] = [
+    let subjects: [Subject; 3] = [
         ("a task that waits for a tokio `Notify` of its user", notify),
         ("`SessionManager::wait` in a task", wait),
         ("a call through the layer with `OnReauth::Wait`, in a task", layer),

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{alice, phone, world};
+use common::{SEND, alice, phone, world};
 use moojo_otp::{Ask, LoginWorker, People, PersonReply, PhoneNumber};
 use moojo_session::{UserId, async_trait};
 use tokio::sync::watch;
@@ -41,4 +41,26 @@ async fn rule_7_the_lease_of_a_worker_holds_from_the_start() {
     world.pass(61);
     let another = world.sessions.reauth_queue().claim(&alice()).await;
     assert!(another.is_none(), "a second worker would ask the person again");
+}
+
+#[tokio::test]
+async fn rule_8_who_did_not_answer_is_not_asked_again_when_no_call_waits_any_more() {
+    let world = world();
+    let asked = watch::Sender::new(0);
+    tokio::spawn(LoginWorker::new(world.flow.clone(), Silent(asked.clone())).run());
+    let call = tokio::spawn({
+        let sessions = world.sessions.clone();
+        async move { sessions.wait(&alice(), Duration::from_secs(700)).await }
+    });
+    asked.subscribe().wait_for(|asked| *asked == 1).await.unwrap();
+    // The code lapses after ten minutes, the call gives up after twelve.
+    for _ in 0..120 {
+        world.pass(10);
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+    call.await.unwrap().unwrap_err();
+    assert_eq!((*asked.borrow(), world.fake.count(SEND)), (1, 1));
+    assert!(world.sessions.reauth_queue().is_empty());
 }

@@ -145,6 +145,12 @@ impl Claim {
         Some(self)
     }
 
+    /// Closes the request: nobody is asked until another call wants it. Calls that wait go on waiting,
+    /// to their deadline, or until it is opened again.
+    pub fn close(self) {
+        self.finish(i64::MAX);
+    }
+
     /// Closes the request if a session that ends at `end` is enough for it.
     pub(super) fn finish(&self, end: i64) -> bool {
         let user = self.request.user();
