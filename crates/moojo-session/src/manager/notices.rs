@@ -92,7 +92,7 @@ type Quiet = dyn Fn(&UserId, DateTime<Utc>) -> Option<DateTime<Utc>> + Send + Sy
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// let minutes = |n| Duration::from_secs(60 * n);
+/// let minutes = |n: u64| Duration::from_secs(60 * n);
 /// let sessions = SessionManager::builder(MemoryStore::new())
 ///     .expiry_notices([minutes(15), minutes(5)])
 ///     .build();
