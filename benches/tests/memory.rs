@@ -7,7 +7,7 @@ const LIMIT: f64 = 700.0;
 
 #[test]
 fn a_live_session_takes_no_more_than_700_bytes() {
-    // As full as the tables are with 100,000: they double.
+    // As full as the store's table is with 100,000: it doubles.
     let users = Users::new(Ids::Short, 50_000);
     let shares = Shares::of(&users, |code| allocation_counter::measure(code).bytes_current);
     // What stands there without any session is shared by fewer here than in earnest.

@@ -11,7 +11,7 @@ use moojo_benches::memory::{Count, Shares};
 use moojo_benches::report::{self, Table};
 use moojo_benches::workload::{Ids, Users};
 
-/// Hash tables double: at some of these numbers they have just done so, at others they are full.
+/// Hash tables grow by leaps: at some of these numbers they have just done so, at others they are full.
 const COUNTS: [usize; 4] = [100_000, 250_000, 500_000, 1_000_000];
 
 const COUNT: Count = |code| allocation_counter::measure(code).bytes_current;

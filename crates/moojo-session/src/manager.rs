@@ -49,8 +49,8 @@ use table::Table;
 /// The sessions of all users of one process, in front of a [`SessionStore`].
 ///
 /// The store is the truth. The manager remembers what it last saw of each user that the process is
-/// busy with, so that a request for a user who is logged in touches neither the store nor a lock;
-/// it loads once however many ask at the same time, and judges by its [`Clock`] whether a session
+/// busy with, so that a request for a user who is logged in does not touch the store; it loads once
+/// however many ask at the same time, and judges by its [`Clock`] whether a session
 /// has ended. Clones are the same manager.
 ///
 /// All methods take the runtime that they are called on: they panic outside of a tokio runtime

@@ -749,3 +749,23 @@ async fn a_request_whose_worker_crashes_again_and_again_holds_up_nobody() {
     drop(queue.next().await);
     assert_eq!(queue.next().await.request().user(), &user("patient"));
 }
+
+#[tokio::test]
+async fn a_request_that_a_call_waits_for_is_not_closed() {
+    let clock = ManualClock::new(start());
+    let sessions = SessionManager::builder(MemoryStore::new()).clock(clock.clone()).build();
+    let alice = user("alice");
+    sessions.get(&alice).await.unwrap_err();
+    let claim = sessions.reauth_queue().next().await;
+    let call = tokio::spawn({
+        let (sessions, alice) = (sessions.clone(), alice.clone());
+        async move { sessions.wait(&alice, Duration::from_secs(300)).await }
+    });
+    turns().await;
+    assert!(!claim.close_unless_awaited());
+    assert_eq!(sessions.reauth_queue().len(), 1, "the call that came meanwhile is not forgotten");
+    call.abort();
+    turns().await;
+    assert!(claim.close_unless_awaited());
+    assert!(sessions.reauth_queue().is_empty());
+}

@@ -20,13 +20,11 @@ pub(super) struct Asking {
 
 /// What becomes of the request.
 enum End {
-    /// A session has come, or somebody else has the request.
+    /// A session has come, somebody else has the request, or nobody needs it any more.
     Over,
     /// It is handed out again after this time.
     Later(Duration),
     Declined(DeclineReason, Duration),
-    /// Nobody is asked until another call wants it.
-    Closed,
 }
 
 impl Asking {
@@ -47,10 +45,6 @@ impl Asking {
             End::Over => Ok(()),
             End::Later(time) => self.claim.release(time),
             End::Declined(reason, time) => self.claim.decline(reason, time),
-            End::Closed => {
-                self.claim.close();
-                Ok(())
-            }
         };
     }
 
@@ -59,8 +53,10 @@ impl Asking {
         let challenge = match self.worker.flow.pending(&self.user).await {
             Ok(Some(challenge)) => challenge,
             // Asked before, without an answer, and no call waits for one any more.
-            Ok(None) if self.claim.request().handed_out() > 1 && !self.is_waited_for() => {
-                return Ok(End::Closed);
+            Ok(None)
+                if self.claim.request().handed_out() > 1 && self.claim.close_unless_awaited() =>
+            {
+                return Ok(End::Over);
             }
             Ok(None) => self.send(&phone).await?,
             Err(error) => return Err(self.later(&error)),
@@ -89,10 +85,6 @@ impl Asking {
                 ask.request = request;
             }
         }
-    }
-
-    fn is_waited_for(&self) -> bool {
-        self.claim.refreshed().is_ok_and(|request| request.waiting() > 0)
     }
 
     async fn phone(&self) -> Result<PhoneNumber, End> {

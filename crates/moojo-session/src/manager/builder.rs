@@ -89,7 +89,7 @@ impl SessionManagerBuilder {
     /// How many users the manager remembers at once. Past that it forgets some that were not used
     /// for long, who cost one load when they come back; it refuses only if it finds none, because
     /// those that it looks at (some thousands) are all in use at the very moment.
-    /// Default: 1,048,576, about 100 bytes each beside their sessions.
+    /// Default: 1,048,576, about 160 bytes each beside their sessions.
     pub fn max_users(mut self, users: usize) -> Self {
         self.max_users = users;
         self
@@ -142,7 +142,7 @@ impl SessionManagerBuilder {
 
     /// How many users may be in the [`ReauthQueue`](crate::ReauthQueue) at once, with those who are
     /// not to be asked for now. A call that would wait for one more is refused; others fail as if
-    /// they were in it. Default: 100,000, about 500 bytes each.
+    /// they were in it. Default: 100,000.
     pub fn max_requests(mut self, users: usize) -> Self {
         self.max_requests = users;
         self

@@ -124,7 +124,7 @@ impl Inner {
 /// use std::time::Duration;
 /// use moojo_session::{MemoryStore, Purpose, SessionManager, UserId, Wait};
 /// # use chrono::{TimeDelta, Utc};
-/// # use moojo_session::{AccessToken, Session, UserId as _Id};
+/// # use moojo_session::{AccessToken, Session};
 /// # fn log_in(user: &UserId) -> Session {
 /// #     let token = AccessToken::new("6c0350a00925").unwrap();
 /// #     let ends = Utc::now() + TimeDelta::hours(2);
@@ -164,8 +164,8 @@ impl ReauthQueue {
     }
 
     /// Claims the next open request, or waits for one: of those that were handed out least often, the
-    /// oldest. Whether it is still needed is looked up in
-    /// the store first, and while the store does not answer nothing is handed out (rule 6).
+    /// oldest. Whether it is still needed is looked up in the store first, and while the store does
+    /// not answer nothing is handed out (rule 6).
     ///
     /// The lease is that of [`lease`](crate::SessionManagerBuilder::lease). Dropping the future
     /// loses nothing.

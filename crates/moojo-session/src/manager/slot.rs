@@ -141,8 +141,7 @@ mod tests {
     use crate::secret::AccessToken;
 
     #[test]
-    fn what_a_request_needs_is_within_two_cache_lines() {
-        // With the count of references in front of it.
+    fn a_slot_takes_128_bytes_with_its_count() {
         assert_eq!(size_of::<Slot>() + size_of::<usize>(), 128);
     }
 

@@ -145,10 +145,11 @@ impl Claim {
         Some(self)
     }
 
-    /// Closes the request: nobody is asked until another call wants it. Calls that wait go on waiting,
-    /// to their deadline, or until it is opened again.
-    pub fn close(self) {
-        self.finish(i64::MAX);
+    /// Closes the request, unless a call waits for it: nobody is asked until the next call wants it.
+    /// Says whether it did; if not, the claim goes on, or is over.
+    pub fn close_unless_awaited(&self) -> bool {
+        let user = self.request.user();
+        self.sessions.0.queue.with(|requests| requests.close_unless_awaited(user, self.claim))
     }
 
     /// Closes the request if a session that ends at `end` is enough for it.

@@ -362,6 +362,13 @@ impl Requests {
             && self.close(user, end)
     }
 
+    /// Closes the claimed request if no call waits for it: one that comes at the same time either
+    /// is seen here or opens another.
+    pub(super) fn close_unless_awaited(&mut self, user: &UserId, claim: u64) -> bool {
+        let idle = |entry: &Entry| entry.is_claimed_by(claim) && entry.waiting == 0;
+        self.entries.get(user).is_some_and(idle) && self.take(user).is_some()
+    }
+
     /// What the time has brought about.
     fn advance(&mut self, now: Moment) {
         while let Some((at, _)) = self.timers.first()
