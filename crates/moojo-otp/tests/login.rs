@@ -482,11 +482,7 @@ impl Down {
 
 #[async_trait]
 impl ChallengeStore for Down {
-    async fn load(
-        &self,
-        _: &UserId,
-        _: chrono::DateTime<chrono::Utc>,
-    ) -> Result<Option<Challenge>, StoreError> {
+    async fn load(&self, _: &UserId) -> Result<Option<Challenge>, StoreError> {
         self.answer().await
     }
 

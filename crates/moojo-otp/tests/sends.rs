@@ -143,12 +143,8 @@ struct Busy(MemoryChallengeStore);
 
 #[async_trait]
 impl ChallengeStore for Busy {
-    async fn load(
-        &self,
-        user: &UserId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Challenge>, StoreError> {
-        self.0.load(user, now).await
+    async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
+        self.0.load(user).await
     }
 
     async fn swap(

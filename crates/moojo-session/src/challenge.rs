@@ -26,20 +26,20 @@ pub use record::{Challenge, ChallengeState, Revision};
 ///
 /// - Each method is one atomic step in the backend, seen by every process once it has returned.
 /// - A user has at most one record; the user is part of the key.
-/// - A record past [`Challenge::lapses_at`] may be gone, and is never given out.
+/// - A record is there until it is removed, or until [`Challenge::lapses_at`] at least: from then on
+///   it may be gone. While it is there it is given out, and counts in [`swap`](Self::swap), whatever
+///   the caller's clock says. So nobody whose clock is ahead writes over a login that others are in,
+///   and whoever loads a record looks whether it has lapsed.
 /// - The address in a record and in a quota's key is a phone number: it stands in no error and no
 ///   log.
 #[async_trait]
 pub trait ChallengeStore: fmt::Debug + Send + Sync + 'static {
-    /// The user's login under way at the time `now`, if there is one.
-    async fn load(
-        &self,
-        user: &UserId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Challenge>, StoreError>;
+    /// The user's record, if there is one, which may have lapsed.
+    async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError>;
 
     /// Writes `next` as the record of its user, if the record that is there has the revision
-    /// `expected`; `None` expects none, or one that has lapsed by `now`. Says whether it wrote.
+    /// `expected`; `None` expects none. Says whether it wrote. The caller's `now` and
+    /// [`Challenge::lapses_at`] give the time for which a store has to keep it.
     async fn swap(
         &self,
         expected: Option<Revision>,
@@ -60,12 +60,8 @@ pub trait ChallengeStore: fmt::Debug + Send + Sync + 'static {
 
 #[async_trait]
 impl<S: ChallengeStore + ?Sized> ChallengeStore for Arc<S> {
-    async fn load(
-        &self,
-        user: &UserId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Challenge>, StoreError> {
-        (**self).load(user, now).await
+    async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
+        (**self).load(user).await
     }
 
     async fn swap(

@@ -213,8 +213,11 @@ const CHALLENGE_DEFECTS: &[(&str, Slip)] = &[
     ("what_was_written_is_loaded", Slip::ForgetsAttempts),
     ("a_first_record_is_not_written_over_another", Slip::WritesOver),
     ("a_record_is_only_written_over_the_revision_expected", Slip::WritesOver),
-    ("a_record_that_has_lapsed_is_not_given_out", Slip::NeverLapses),
-    ("a_record_that_has_lapsed_makes_room", Slip::NeverLapses),
+    (
+        "a_record_is_not_taken_for_lapsed_by_a_caller_whose_clock_is_ahead",
+        Slip::TrustsTheCallersClock,
+    ),
+    ("a_record_that_has_lapsed_makes_room", Slip::HidesWhatIsInTheWay),
     ("a_record_is_only_removed_at_the_revision_expected", Slip::RemovesAny),
     ("one_of_many_writers_wins", Slip::WritesOver),
     ("users_are_kept_apart", Slip::OneForAll),
@@ -244,7 +247,8 @@ enum Slip {
     Invents,
     ForgetsAttempts,
     WritesOver,
-    NeverLapses,
+    TrustsTheCallersClock,
+    HidesWhatIsInTheWay,
     RemovesAny,
     OneForAll,
     NoQuota,
@@ -279,21 +283,18 @@ impl std::fmt::Debug for Slipping {
 
 #[async_trait]
 impl ChallengeStore for Slipping {
-    async fn load(
-        &self,
-        user: &UserId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Challenge>, StoreError> {
+    async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
         match self.slip {
-            Slip::Invents => Ok(Some(Challenge::open(
-                user.clone(),
-                "+1",
-                now,
-                now,
-                now + chrono::TimeDelta::hours(1),
-            ))),
-            Slip::NeverLapses => self.sound.load(user, DateTime::<Utc>::MIN_UTC).await,
-            _ => self.sound.load(user, now).await,
+            Slip::Invents => {
+                let now = Utc::now();
+                let lapses_at = now + chrono::TimeDelta::hours(1);
+                Ok(Some(Challenge::open(user.clone(), "+1", now, now, lapses_at)))
+            }
+            Slip::HidesWhatIsInTheWay => {
+                let there = self.sound.load(user).await?;
+                Ok(there.filter(|there| Utc::now() < there.lapses_at()))
+            }
+            _ => self.sound.load(user).await,
         }
     }
 
@@ -306,11 +307,15 @@ impl ChallengeStore for Slipping {
         self.seen.lock().push(next.user().clone());
         match self.slip {
             Slip::WritesOver => {
-                let there = self.sound.load(next.user(), now).await?;
+                let there = self.sound.load(next.user()).await?;
                 self.sound.swap(there.map(|c| c.revision()), next, now).await?;
                 Ok(true)
             }
-            Slip::NeverLapses => self.sound.swap(expected, next, DateTime::<Utc>::MIN_UTC).await,
+            Slip::TrustsTheCallersClock if expected.is_none() => {
+                let there = self.sound.load(next.user()).await?;
+                let lapsed = there.filter(|there| there.lapses_at() <= now);
+                self.sound.swap(lapsed.map(|c| c.revision()), next, now).await
+            }
             Slip::ForgetsAttempts if next.attempts() > 0 => {
                 self.sound.swap(expected, &next.not_attempted(), now).await
             }
@@ -319,14 +324,13 @@ impl ChallengeStore for Slipping {
     }
 
     async fn remove(&self, user: &UserId, expected: Revision) -> Result<bool, StoreError> {
-        let now = Utc::now();
         let whose = match self.slip {
             Slip::RemovesAny => vec![user.clone()],
             Slip::OneForAll => self.seen.lock().clone(),
             _ => return self.sound.remove(user, expected).await,
         };
         for user in whose {
-            if let Some(there) = self.sound.load(&user, now).await? {
+            if let Some(there) = self.sound.load(&user).await? {
                 self.sound.remove(&user, there.revision()).await?;
             }
         }

@@ -146,6 +146,14 @@ impl State {
             _ => Self::Unknown,
         }
     }
+
+    /// Whether a code may be in the person's hands that has attempts left.
+    pub(super) fn code_can_be_tried(self) -> bool {
+        matches!(
+            self,
+            Self::Sending | Self::Sent | Self::Unknown | Self::Refused { earlier_code: true }
+        )
+    }
 }
 
 impl Policy {
@@ -174,7 +182,9 @@ impl Policy {
         let resend_at = later(now, self.resend_cooldown);
         let lapses_at = later(now, self.code_life).max(resend_at);
         let record = match &before {
-            Some(before) if is_to(before, wish.phone) => before.resend(now, resend_at, lapses_at),
+            Some(before) if is_to(before, wish.phone) && now < before.lapses_at() => {
+                before.resend(now, resend_at, lapses_at)
+            }
             _ => Challenge::open(wish.user.clone(), wish.address, now, resend_at, lapses_at),
         };
         Ok(Sending { before, record })
@@ -189,17 +199,12 @@ impl Policy {
         let Some(known) = record else { return Err(Refusal::NoCode { retry_at: now }) };
         let retry_at = known.resend_at().max(now);
         match State::of(record, now, self) {
-            State::Sending
-            | State::Sent
-            | State::Unknown
-            | State::Refused { earlier_code: true } => {
-                Ok(Attempt { expected: known.revision(), record: known.attempted() })
-            }
-            State::Idle | State::Lapsed | State::Refused { earlier_code: false } => {
-                Err(Refusal::NoCode { retry_at })
-            }
             State::Done => Err(Refusal::Used { retry_at }),
             State::Locked => Err(Refusal::Locked { retry_at }),
+            state if state.code_can_be_tried() => {
+                Ok(Attempt { expected: known.revision(), record: known.attempted() })
+            }
+            _ => Err(Refusal::NoCode { retry_at }),
         }
     }
 
@@ -263,7 +268,8 @@ impl Sending {
             .before
             .as_ref()
             .filter(|before| before.expose_address() != self.record.expose_address())
-            .filter(|before| before.code_may_be_out());
+            .filter(|before| before.code_may_be_out())
+            .filter(|before| self.record.sent_at() < before.lapses_at());
         match other_number {
             Some(before) => before
                 .resend(self.record.sent_at(), resend_at, before.lapses_at())

@@ -54,7 +54,7 @@ impl Inner {
         self.prefixes.check(phone)?;
         // Before the limits are asked: somebody who is too quick uses up none of them.
         let now = self.clock.now();
-        let before = self.challenges.load(user, now).await?;
+        let before = self.challenges.load(user).await?;
         self.policy.may_send(before.as_ref(), now)?;
         let admitted = self.admit(user, phone).await?;
         match self.try_record_send(before, user, phone).await {
@@ -81,7 +81,7 @@ impl Inner {
             if self.challenges.swap(sending.expected(), sending.record(), now).await? {
                 return Ok(sending);
             }
-            before = self.challenges.load(user, now).await?;
+            before = self.challenges.load(user).await?;
         }
         Err(LoginError::Contended)
     }

@@ -35,12 +35,8 @@ impl Challenges {
         Self { store, clock, timeout }
     }
 
-    pub(super) async fn load(
-        &self,
-        user: &UserId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Challenge>, StoreError> {
-        self.limited(self.store.load(user, now)).await
+    pub(super) async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
+        self.limited(self.store.load(user)).await
     }
 
     pub(super) async fn swap(
@@ -117,7 +113,7 @@ impl Challenges {
                     }
                 }
             }
-            match self.load(user, now).await? {
+            match self.load(user).await? {
                 Some(changed) => current = changed,
                 None => return Ok(None),
             }

@@ -177,3 +177,21 @@ fn what_the_rules_are_about_does_happen() {
     }
     assert!(seen.all_above(20), "{seen:?}");
 }
+
+/// What the above came upon once: the send of a process that read the clock before it was set back
+/// takes the record of another for lapsed.
+#[test]
+fn rule_8_a_send_from_before_the_clock_was_set_back_hides_no_later_one() {
+    let send = Event::Send { elsewhere: false };
+    let step = |process, fate| Event::Step { process, fate };
+    let order = |fate| [send, step(1, 2), step(1, 2), step(1, 2), step(1, fate)];
+    // The first process has found no record, and will write its own.
+    let mut events = vec![send, step(0, 2), step(0, 2), Event::Jump { seconds: -601 }];
+    // The second one's order goes out, and it is not heard of again.
+    events.extend(order(2));
+    events.push(Event::Crash { process: 1 });
+    events.push(step(0, 2));
+    // The third.
+    events.extend(order(2));
+    run(events);
+}

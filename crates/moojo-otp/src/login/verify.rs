@@ -66,7 +66,7 @@ impl Inner {
     async fn record_attempt(&self, user: &UserId) -> Result<Attempt, LoginError> {
         for _ in 0..MAX_ROUNDS {
             let now = self.clock.now();
-            let record = self.challenges.load(user, now).await?;
+            let record = self.challenges.load(user).await?;
             let attempt = self.policy.begin_attempt(record.as_ref(), now)?;
             if self.challenges.swap(Some(attempt.expected()), attempt.record(), now).await? {
                 return Ok(attempt);

@@ -15,7 +15,7 @@ cases![dyn ChallengeStore:
     what_was_written_is_loaded,
     a_first_record_is_not_written_over_another,
     a_record_is_only_written_over_the_revision_expected,
-    a_record_that_has_lapsed_is_not_given_out,
+    a_record_is_not_taken_for_lapsed_by_a_caller_whose_clock_is_ahead,
     a_record_that_has_lapsed_makes_room,
     a_record_is_only_removed_at_the_revision_expected,
     one_of_many_writers_wins,
@@ -51,7 +51,7 @@ async fn written(store: &Store, user: &UserId) -> Result<Challenge, super::Failu
 }
 
 async fn expect(store: &Store, user: &UserId, expected: Option<&Challenge>) -> Verdict {
-    let loaded = store.load(user, now()).await.answered()?;
+    let loaded = store.load(user).await.answered()?;
     ensure(loaded.as_ref() == expected, "load gives another record than the last one written")
 }
 
@@ -105,24 +105,28 @@ async fn a_record_is_only_written_over_the_revision_expected(store: Store) -> Ve
     expect(&store, &user, Some(&sent)).await
 }
 
-async fn a_record_that_has_lapsed_is_not_given_out(store: Store) -> Verdict {
+async fn a_record_is_not_taken_for_lapsed_by_a_caller_whose_clock_is_ahead(
+    store: Store,
+) -> Verdict {
     let user = someone();
     let first = written(&store, &user).await?;
-    let lapsed = store.load(&user, first.lapses_at()).await.answered()?;
-    ensure(lapsed.is_none(), "load gives a record that has lapsed")
+    let later = first.lapses_at();
+    let swapped = store.swap(None, &opened(&user, later), later).await.answered()?;
+    ensure(!swapped, "a record was written over by a caller who did not know of it")?;
+    expect(&store, &user, Some(&first)).await
 }
 
 async fn a_record_that_has_lapsed_makes_room(store: Store) -> Verdict {
     let user = someone();
-    let first = written(&store, &user).await?;
-    let later = first.lapses_at();
-    let late = store.swap(Some(first.revision()), &first.sent(), later).await.answered()?;
-    ensure(!late, "a record that has lapsed was written over as if it had not")?;
-    let second = opened(&user, later);
-    let swapped = store.swap(None, &second, later).await.answered()?;
+    let long_ago = now() - TimeDelta::hours(1);
+    let first = opened(&user, long_ago);
+    ensure(store.swap(None, &first, long_ago).await.answered()?, "a first record is refused")?;
+    let there = store.load(&user).await.answered()?;
+    ensure(there.as_ref().is_none_or(|there| *there == first), "load gives another record")?;
+    let second = opened(&user, now());
+    let swapped = store.swap(there.map(|c| c.revision()), &second, now()).await.answered()?;
     ensure(swapped, "a record that has lapsed is in the way")?;
-    let loaded = store.load(&user, later).await.answered()?;
-    ensure(loaded == Some(second), "load does not give the new record")
+    expect(&store, &user, Some(&second)).await
 }
 
 async fn a_record_is_only_removed_at_the_revision_expected(store: Store) -> Verdict {

@@ -112,6 +112,16 @@ fn rule_8_a_send_begins_only_after_the_cooldown_of_the_last_one() {
 }
 
 #[test]
+fn a_refused_send_brings_no_code_back_that_has_lapsed() {
+    for to in [HERE, THERE] {
+        let sending = begin(Some(&sent()), to, 600).unwrap();
+        let outcome = SendOutcome::Refused { resend_at: at(630) };
+        let record = written(sending.after(outcome, sending.record(), at(600)));
+        assert_eq!(state(Some(&record), 600), State::Refused { earlier_code: false });
+    }
+}
+
+#[test]
 fn rule_8_each_outcome_of_a_first_send_has_one_record() {
     for (outcome, expected) in [
         (SendOutcome::Taken, State::Sent),

@@ -247,12 +247,8 @@ impl Transport for World {
 
 #[async_trait]
 impl ChallengeStore for World {
-    async fn load(
-        &self,
-        user: &UserId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Challenge>, StoreError> {
-        self.answer(async || self.store.load(user, now).await).await
+    async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
+        self.answer(async || self.store.load(user).await).await
     }
 
     async fn swap(
