@@ -24,7 +24,10 @@ use tower::{Layer, ServiceExt, service_fn};
 const USERS: usize = 10_000;
 const CALLS_OF_EACH: usize = 10;
 const WORKERS: usize = 50;
-const PATIENCE: Duration = Duration::from_secs(300);
+/// By the clock that the test moves, and longer than the test can take on the busiest machine: the
+/// clock's sleep ends by real time as well.
+const PATIENCE: Duration = Duration::from_secs(3600);
+const LONGER: Duration = Duration::from_secs(2 * 3600);
 
 fn user(i: usize) -> UserId {
     UserId::new(format!("user-{i}")).unwrap()
@@ -101,7 +104,8 @@ async fn rules_7_to_11_one_code_each_and_every_call_ends() {
     let sessions = SessionManager::builder(MemoryStore::new()).clock(clock.clone()).build();
     let key = ApiKey::new(sim.api_key()).unwrap();
     let moojo = MoojoClient::builder(key).base_url(&sim.base_url()).unwrap().clock(clock.clone());
-    let flow = LoginFlow::new(moojo.build().unwrap(), sessions.clone());
+    let moojo = moojo.timeout(PATIENCE).build().unwrap();
+    let flow = LoginFlow::builder(moojo, sessions.clone()).code_life(LONGER).build();
 
     let ends = "2025-02-16T15:12:52Z".parse().unwrap();
     for i in 0..USERS {
@@ -128,7 +132,6 @@ async fn rules_7_to_11_one_code_each_and_every_call_ends() {
             }
         }));
 
-    let began = std::time::Instant::now();
     let mut calls = JoinSet::new();
     for i in 0..USERS * CALLS_OF_EACH {
         let mut request = Request::get("https://api.moojo.id/").body(()).unwrap();
@@ -154,7 +157,7 @@ async fn rules_7_to_11_one_code_each_and_every_call_ends() {
     let mut counted = Ends::default();
     while calls.len() > silent {
         counted.add(calls.join_next().await.unwrap().unwrap());
-        assert_eq!(counted.deadline, 0, "{counted:?} {:?}", began.elapsed());
+        assert_eq!(counted.deadline, 0, "{counted:?}");
     }
     // The silent ones wait for their deadline.
     clock.advance(PATIENCE);
@@ -194,11 +197,10 @@ impl Ends {
 
 /// Lets the others run until it is so.
 async fn until(is_so: impl Fn() -> bool) {
-    let patience = Duration::from_secs(120);
     let wait = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(patience, wait).await.expect("it takes too long");
+    tokio::time::timeout(PATIENCE, wait).await.expect("it takes too long");
 }
