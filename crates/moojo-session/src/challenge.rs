@@ -14,9 +14,13 @@ use chrono::{DateTime, Utc};
 use crate::store::StoreError;
 use crate::user::UserId;
 
+#[cfg(feature = "serde")]
+mod exposed;
 mod memory;
 mod record;
 
+#[cfg(feature = "serde")]
+pub use exposed::ExposedChallenge;
 pub use memory::MemoryChallengeStore;
 pub use record::{Challenge, ChallengeState, Revision};
 

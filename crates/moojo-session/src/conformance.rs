@@ -16,9 +16,13 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use crate::challenge::ChallengeStore;
-use crate::store::SessionStore;
+use crate::lease::LeaseStore;
+use crate::store::{SessionAdmin, SessionStore};
 
+mod admin;
 mod challenges;
+mod feed;
+mod leases;
 mod sessions;
 
 /// Runs every rule of [`SessionStore`] against stores made by `new_store`, one for each case.
@@ -40,6 +44,39 @@ pub async fn challenge_store<S: ChallengeStore>(new_store: impl AsyncFn() -> S) 
     for case in challenges::CASES {
         let store: Arc<dyn ChallengeStore> = Arc::new(new_store().await);
         outcomes.push(Outcome { case: case.name, failure: (case.run)(store).await.err() });
+    }
+    Report { outcomes }
+}
+
+/// Runs every rule of [`LeaseStore`] against stores made by `new_store`, one for each case.
+pub async fn lease_store<S: LeaseStore>(new_store: impl AsyncFn() -> S) -> Report {
+    let mut outcomes = Vec::new();
+    for case in leases::CASES {
+        let store: Arc<dyn LeaseStore> = Arc::new(new_store().await);
+        outcomes.push(Outcome { case: case.name, failure: (case.run)(store).await.err() });
+    }
+    Report { outcomes }
+}
+
+/// Runs every rule of [`SessionAdmin`] against stores made by `new_store`, one for each case, which
+/// have to be **empty**.
+pub async fn session_admin<S: SessionAdmin>(new_store: impl AsyncFn() -> S) -> Report {
+    let mut outcomes = Vec::new();
+    for case in admin::CASES {
+        let store: Arc<dyn SessionAdmin> = Arc::new(new_store().await);
+        outcomes.push(Outcome { case: case.name, failure: (case.run)(store).await.err() });
+    }
+    Report { outcomes }
+}
+
+/// Runs every rule of a [change feed](SessionStore::changes) against pairs of stores made by
+/// `new_pair`, one for each case: two clients of one backend, as two processes have them.
+pub async fn change_feed<S: SessionStore>(new_pair: impl AsyncFn() -> (S, S)) -> Report {
+    let mut outcomes = Vec::new();
+    for case in feed::CASES {
+        let (here, there) = new_pair().await;
+        let pair = Arc::new(feed::Pair { here: Arc::new(here), there: Arc::new(there) });
+        outcomes.push(Outcome { case: case.name, failure: (case.run)(pair).await.err() });
     }
     Report { outcomes }
 }

@@ -20,7 +20,8 @@
 //!
 //! - `test-util`: `ManualClock`, which tests move.
 //! - `conformance`: the rules of the store traits as test cases for any store.
-//! - `serde`: `ExposedSession`, a session as a store writes it, with the token in the clear.
+//! - `serde`: `ExposedSession` and `ExposedChallenge`, as a store writes them, with the token and the
+//!   phone number in the clear.
 //!
 //! # Runtime
 //!
@@ -33,6 +34,7 @@ mod clock;
 pub mod conformance;
 mod error;
 mod layer;
+mod lease;
 mod manager;
 #[cfg(shuttle)]
 #[doc(hidden)]
@@ -47,6 +49,8 @@ mod user;
 
 pub use async_trait::async_trait;
 
+#[cfg(feature = "serde")]
+pub use challenge::ExposedChallenge;
 pub use challenge::{
     Admission, Challenge, ChallengeState, ChallengeStore, MemoryChallengeStore, Quota, Revision,
 };
@@ -58,6 +62,7 @@ pub use layer::{
     ForUser, OnAuthorization, OnReauth, OriginGuard, OriginGuardLayer, Refusal, ResponseFuture,
     SessionLayer, SessionService, WithoutUser, refused_token,
 };
+pub use lease::{Lease, LeaseHolder, LeaseStore, MemoryLeaseStore};
 pub use manager::{
     Claim, ClaimLost, Event, EventStream, ExpiringSoon, ExpiryNotices, ReauthQueue, ReauthRequest,
     SessionManager, SessionManagerBuilder, UserHandle, Wait,
@@ -71,6 +76,7 @@ pub use session::{InvalidSession, InvalidSessionId, Session, SessionBuilder, Ses
 #[cfg(feature = "serde")]
 pub use store::ExposedSession;
 pub use store::{
-    Change, ChangeStream, MemoryStore, MemoryStoreBuilder, SessionStore, StoreError, StoreErrorKind,
+    Change, ChangeStream, MemoryStore, MemoryStoreBuilder, Page, PageToken, SessionAdmin,
+    SessionInfo, SessionStore, StoreError, StoreErrorKind,
 };
 pub use user::{InvalidUserId, UserId};

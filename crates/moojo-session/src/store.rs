@@ -8,12 +8,14 @@ use async_trait::async_trait;
 use crate::session::{Session, SessionId};
 use crate::user::UserId;
 
+mod admin;
 mod changes;
 mod error;
 #[cfg(feature = "serde")]
 mod exposed;
 mod memory;
 
+pub use admin::{Page, PageToken, SessionAdmin, SessionInfo};
 pub use changes::{Change, ChangeStream};
 pub use error::{StoreError, StoreErrorKind};
 #[cfg(feature = "serde")]

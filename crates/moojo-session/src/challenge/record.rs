@@ -5,7 +5,8 @@ use chrono::{DateTime, Utc};
 use crate::session::SessionId;
 use crate::user::UserId;
 
-/// Which writing of a user's record it is. Every writing has a new one.
+/// Which writing of a user's record it is. Every writing has a new one. It is below 2^63, so that any
+/// database has a number for it.
 pub type Revision = u64;
 
 /// One user's login under way: a value that never changes. A transition makes the next record, with
@@ -23,16 +24,16 @@ pub type Revision = u64;
 /// resend if an earlier code was sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Challenge {
-    user: UserId,
-    revision: Revision,
-    address: String,
-    state: ChallengeState,
+    pub(super) user: UserId,
+    pub(super) revision: Revision,
+    pub(super) address: String,
+    pub(super) state: ChallengeState,
     /// If a code of an earlier send may be in the person's hands: how often one was tried then.
-    earlier: Option<u32>,
-    attempts: u32,
-    sent_at: DateTime<Utc>,
-    resend_at: DateTime<Utc>,
-    lapses_at: DateTime<Utc>,
+    pub(super) earlier: Option<u32>,
+    pub(super) attempts: u32,
+    pub(super) sent_at: DateTime<Utc>,
+    pub(super) resend_at: DateTime<Utc>,
+    pub(super) lapses_at: DateTime<Utc>,
 }
 
 /// How far a login has come.
@@ -188,16 +189,18 @@ impl Challenge {
     }
 
     fn next(&self) -> Self {
-        Self { revision: self.revision.wrapping_add(1), ..self.clone() }
+        Self { revision: (self.revision + 1) & MAX_REVISION, ..self.clone() }
     }
 }
+
+const MAX_REVISION: Revision = Revision::MAX >> 1;
 
 /// Random for a user's first record, so that no later record takes up the revisions of one that
 /// lapsed.
 fn rand_revision() -> Revision {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    Revision::from_be_bytes(bytes)
+    Revision::from_be_bytes(bytes) & MAX_REVISION
 }
 
 /// The address with all but its ends hidden.
@@ -286,7 +289,9 @@ mod tests {
     #[test]
     fn every_record_has_a_new_revision() {
         let opened = opened();
-        assert_eq!(opened.sent().revision(), opened.revision().wrapping_add(1));
+        assert_ne!(opened.sent().revision(), opened.revision());
+        let last = Challenge { revision: MAX_REVISION, ..opened.clone() };
+        assert_eq!(last.sent().revision(), 0);
         assert_ne!(opened.revision(), self::opened().revision());
     }
 

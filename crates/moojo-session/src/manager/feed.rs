@@ -60,7 +60,7 @@ impl Inner {
                     slot.lock().doubt();
                 }
             }
-            Change::Lagged => self.changes_missed(),
+            Change::Lagged | Change::Disconnected => self.changes_missed(),
         }
     }
 

@@ -25,12 +25,20 @@ pub enum Change {
     },
     /// Changes were lost here: whatever was known before is in doubt.
     Lagged,
+    /// The feed has lost its backend: changes are being lost from here on, until it says
+    /// [`Lagged`](Self::Lagged).
+    Disconnected,
 }
 
 /// The change feed of a store: a stream of [`Change`]s.
 ///
 /// Changes of one user come in the order in which they happened, or a later one stands for the
 /// earlier. A feed that loses changes says [`Change::Lagged`]. It ends when the store goes.
+///
+/// A feed over a network begins with [`Change::Disconnected`], unless it hears from the start. It
+/// notices within seconds that its backend no longer sends, even if the connection stays open, and
+/// says [`Change::Disconnected`] again. It connects by itself, and says [`Change::Lagged`] each time
+/// that it begins to hear.
 #[must_use]
 pub struct ChangeStream(Option<Pin<Box<dyn Stream<Item = Change> + Send>>>);
 

@@ -9,7 +9,9 @@ use moka::{Entry, Expiry};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
-use super::{Change, ChangeStream, SessionStore, StoreError};
+use super::{
+    Change, ChangeStream, Page, PageToken, SessionAdmin, SessionInfo, SessionStore, StoreError,
+};
 use crate::broadcast::Subscription;
 use crate::clock::{Clock, SystemClock};
 use crate::session::{Session, SessionId};
@@ -124,6 +126,43 @@ impl SessionStore for MemoryStore {
 
     fn changes(&self) -> ChangeStream {
         ChangeStream::new(Subscription::new(&self.changes, |_missed| Change::Lagged))
+    }
+}
+
+/// A page costs a look at all sessions.
+#[async_trait]
+impl SessionAdmin for MemoryStore {
+    async fn list(&self, after: Option<&PageToken>, limit: usize) -> Result<Page, StoreError> {
+        let is_behind = |user: &UserId| after.is_none_or(|after| after.as_str() < user.as_str());
+        let live = self.cache.iter().filter(|(_, session)| self.clock.is_live(session));
+        let behind = live.filter(|(user, _)| is_behind(user));
+        let mut sessions: Vec<_> = behind.map(|(_, session)| SessionInfo::from(&session)).collect();
+        sessions.sort_unstable_by(|a, b| a.user.cmp(&b.user));
+        let more = sessions.len() > limit.max(1);
+        sessions.truncate(limit.max(1));
+        let last = sessions.last().filter(|_| more);
+        let next = last.map(|info| PageToken::new(info.user.as_str()));
+        Ok(Page { sessions, next })
+    }
+
+    async fn count(&self) -> Result<u64, StoreError> {
+        Ok(self.cache.iter().filter(|(_, session)| self.clock.is_live(session)).count() as u64)
+    }
+
+    async fn remove_all(&self) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        for (user, session) in &self.cache {
+            removed += u64::from(self.remove_where(&user, |current| current.id() == session.id()));
+        }
+        Ok(removed)
+    }
+
+    async fn replace_if_current(&self, session: &Session) -> Result<bool, StoreError> {
+        let outcome = self.change(session.user(), |entry| match entry {
+            Some(entry) if entry.value().id() == session.id() => Op::Put(session.clone()),
+            _ => Op::Nop,
+        });
+        Ok(matches!(outcome, CompResult::ReplacedWith(_)))
     }
 }
 
