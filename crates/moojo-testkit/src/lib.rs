@@ -1,0 +1,11 @@
+//! Real servers for the tests of this workspace, each on a free port and in a folder of its own, and
+//! a proxy that cuts, freezes and slows what goes to them.
+//!
+//! A server ends when its value is dropped, and also when the test's process is killed. Where a
+//! program is missing the test fails: `scripts/servers` installs what is needed.
+
+mod process;
+mod proxy;
+
+pub use process::{Process, free_port};
+pub use proxy::Proxy;
