@@ -209,8 +209,7 @@ impl ReauthQueue {
     pub fn list(&self, after: Option<&UserId>, max: usize) -> Vec<ReauthRequest> {
         let inner = &self.0.0;
         let now = inner.moment();
-        let requests = inner.queue.with(|requests| requests.list(after, max, now));
-        requests.into_iter().map(ReauthRequest).collect()
+        inner.queue.with(|requests| requests.list(after, max, now))
     }
 
     /// How many requests are open, claimed or not. It counts them.
@@ -272,7 +271,7 @@ impl ReauthQueue {
             }
         }
         // It ends too soon. One that does not answers the request by itself.
-        let needed_end = claim.request().needed_end();
+        let needed_end = claim.request().needed_end;
         inner.renew(&slot, ReauthReason::ExpiresTooSoon, needed_end).await?;
         Ok(true)
     }

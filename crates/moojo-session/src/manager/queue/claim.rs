@@ -36,7 +36,7 @@ pub struct ClaimLost;
 impl Claim {
     pub(super) fn new(sessions: SessionManager, claimed: Claimed) -> Self {
         let Claimed { claim, request, over } = claimed;
-        Self { sessions, request: ReauthRequest(request), claim, over }
+        Self { sessions, request, claim, over }
     }
 
     /// The request as it was when it was claimed.
@@ -53,7 +53,7 @@ impl Claim {
         let now = inner.moment();
         let user = self.request.user();
         let request = inner.queue.with(|requests| requests.look(user, self.claim, now));
-        request.map(ReauthRequest).ok_or(ClaimLost)
+        request.ok_or(ClaimLost)
     }
 
     /// Lets the lease run for this long from now.
@@ -141,7 +141,7 @@ impl Claim {
             inner.queue.with(|requests| requests.hand_out(user, self.claim, until, now))?;
         // A worker that waits for a lease to run out has to wait for another moment.
         inner.queue.changed.notify_waiters();
-        self.request = ReauthRequest(request);
+        self.request = request;
         Some(self)
     }
 

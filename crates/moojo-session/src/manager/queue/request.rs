@@ -2,47 +2,51 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-use super::state::Snapshot;
 use crate::reauth::{Purpose, ReauthReason};
 use crate::user::UserId;
 
 /// A user who has to log in again, as it was when it was looked at.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ReauthRequest(pub(super) Snapshot);
+pub struct ReauthRequest {
+    pub(super) user: UserId,
+    pub(super) reason: ReauthReason,
+    pub(super) since: DateTime<Utc>,
+    /// The wall clock's nanoseconds at which a session has to live still. `None`: any will do.
+    pub(super) needed_end: Option<i64>,
+    pub(super) waiting: usize,
+    pub(super) purposes: Vec<Purpose>,
+    pub(super) handed_out: u32,
+}
 
 impl ReauthRequest {
     /// Who has to log in.
     pub fn user(&self) -> &UserId {
-        &self.0.user
+        &self.user
     }
 
     /// Why, as the first call found it.
     pub fn reason(&self) -> ReauthReason {
-        self.0.reason
+        self.reason
     }
 
     /// Since when, by the manager's clock.
     pub fn since(&self) -> DateTime<Utc> {
-        self.0.since
+        self.since
     }
 
     /// How many calls wait for it.
     pub fn waiting(&self) -> usize {
-        self.0.waiting
+        self.waiting
     }
 
     /// What for: the purposes of the calls that wait, at most eight different ones.
     pub fn purposes(&self) -> &[Purpose] {
-        &self.0.purposes
+        &self.purposes
     }
 
     /// How often it was handed out, this time included if it is claimed.
     pub fn handed_out(&self) -> u32 {
-        self.0.handed_out
-    }
-
-    pub(super) fn needed_end(&self) -> Option<i64> {
-        self.0.needed_end
+        self.handed_out
     }
 }
 

@@ -9,6 +9,7 @@ use std::ops::Bound;
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
+use super::request::ReauthRequest;
 use crate::reauth::{DeclineReason, Declined, Purpose, ReauthReason, ReauthRequired};
 use crate::user::UserId;
 
@@ -97,21 +98,9 @@ impl<'a> Want<'a> {
     }
 }
 
-/// A request as it was when it was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Snapshot {
-    pub(super) user: UserId,
-    pub(super) reason: ReauthReason,
-    pub(super) since: DateTime<Utc>,
-    pub(super) needed_end: Option<i64>,
-    pub(super) waiting: usize,
-    pub(super) purposes: Vec<Purpose>,
-    pub(super) handed_out: u32,
-}
-
 pub(super) struct Claimed {
     pub(super) claim: u64,
-    pub(super) request: Snapshot,
+    pub(super) request: ReauthRequest,
     pub(super) over: oneshot::Receiver<()>,
 }
 
@@ -152,7 +141,7 @@ impl Requests {
         after: Option<&UserId>,
         max: usize,
         now: Moment,
-    ) -> Vec<Snapshot> {
+    ) -> Vec<ReauthRequest> {
         self.advance(now);
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let others = self.entries.range::<UserId, _>((after, Bound::Unbounded));
@@ -296,7 +285,7 @@ impl Requests {
         claim: u64,
         until: Moment,
         now: Moment,
-    ) -> Option<Snapshot> {
+    ) -> Option<ReauthRequest> {
         self.advance(now);
         let held = self.change(user, claim, |entry| {
             entry.timer = until;
@@ -306,7 +295,7 @@ impl Requests {
     }
 
     /// The request as it is now, if the claim still holds.
-    pub(super) fn look(&mut self, user: &UserId, claim: u64, now: Moment) -> Option<Snapshot> {
+    pub(super) fn look(&mut self, user: &UserId, claim: u64, now: Moment) -> Option<ReauthRequest> {
         self.advance(now);
         Some(self.entries.get(user).filter(|entry| entry.is_claimed_by(claim))?.snapshot(user))
     }
@@ -449,8 +438,8 @@ impl Entry {
         self.purposes.retain(|(_, calls)| *calls > 0);
     }
 
-    fn snapshot(&self, user: &UserId) -> Snapshot {
-        Snapshot {
+    fn snapshot(&self, user: &UserId) -> ReauthRequest {
+        ReauthRequest {
             user: user.clone(),
             reason: self.reason,
             since: self.since,
