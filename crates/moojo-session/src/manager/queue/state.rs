@@ -13,11 +13,11 @@ use super::request::ReauthRequest;
 use crate::reauth::{DeclineReason, Declined, Purpose, ReauthReason, ReauthRequired};
 use crate::user::UserId;
 
+mod entry;
 #[cfg(test)]
 mod tests;
 
-/// Different purposes that are told of one request; those beyond are just counted among the calls.
-const MAX_PURPOSES: usize = 8;
+use entry::{Entry, Status};
 
 pub(super) type Moment = u64;
 
@@ -42,39 +42,6 @@ pub(super) struct Requests {
     last: Generation,
     max: usize,
     life: u64,
-}
-
-struct Entry {
-    generation: Generation,
-    reason: ReauthReason,
-    since: DateTime<Utc>,
-    /// The wall clock's nanoseconds at which a session has to live still. `None`: any will do.
-    needed_end: Option<i64>,
-    waiting: usize,
-    purposes: Vec<(Purpose, usize)>,
-    /// When it is given up if nobody waits for it.
-    lapses: Moment,
-    handed_out: u32,
-    status: Status,
-    /// The last time that the person declined: for those who have waited for that generation, or an
-    /// earlier one.
-    declined: Option<(Generation, Declined)>,
-    timer: Moment,
-}
-
-enum Status {
-    Open,
-    /// Somebody takes care of it. The sender goes when that is over.
-    Claimed {
-        claim: u64,
-        _alive: oneshot::Sender<()>,
-    },
-    /// Not to be handed out yet.
-    Held,
-    /// Nobody is asked before then.
-    Declined {
-        until: Moment,
-    },
 }
 
 /// Why somebody who has to log in is not asked.
@@ -401,52 +368,5 @@ impl Requests {
             self.open.insert((entry.handed_out, entry.generation), user.clone());
         }
         self.entries.insert(user, entry);
-    }
-}
-
-impl Entry {
-    fn is_declined(&self) -> bool {
-        matches!(self.status, Status::Declined { .. })
-    }
-
-    fn is_claimed_by(&self, claim: u64) -> bool {
-        matches!(self.status, Status::Claimed { claim: by, .. } if by == claim)
-    }
-
-    /// Whether nobody waits for it, and nobody has asked for the session for long.
-    fn is_unwanted(&self, now: Moment) -> bool {
-        self.waiting == 0 && self.lapses <= now
-    }
-
-    /// Notes what one more call is for, if there is room for it.
-    fn tell(&mut self, purpose: &Purpose) -> bool {
-        let known = self.purposes.iter_mut().find(|(other, _)| other == purpose);
-        if let Some((_, calls)) = known {
-            *calls += 1;
-        } else if self.purposes.len() < MAX_PURPOSES {
-            self.purposes.push((purpose.clone(), 1));
-        } else {
-            return false;
-        }
-        true
-    }
-
-    fn untell(&mut self, purpose: &Purpose) {
-        if let Some((_, calls)) = self.purposes.iter_mut().find(|(other, _)| other == purpose) {
-            *calls -= 1;
-        }
-        self.purposes.retain(|(_, calls)| *calls > 0);
-    }
-
-    fn snapshot(&self, user: &UserId) -> ReauthRequest {
-        ReauthRequest {
-            user: user.clone(),
-            reason: self.reason,
-            since: self.since,
-            needed_end: self.needed_end,
-            waiting: self.waiting,
-            purposes: self.purposes.iter().map(|(purpose, _)| purpose.clone()).collect(),
-            handed_out: self.handed_out,
-        }
     }
 }

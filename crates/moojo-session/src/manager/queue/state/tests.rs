@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::entry::MAX_PURPOSES;
 use super::*;
 use crate::reauth::DeclineReason;
 
