@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use common::{TestStore, fresh, setup, start, user};
+use common::{TestStore, fresh, setup, start, turns, user};
 use futures_util::{FutureExt, StreamExt};
 use http::{Request, Response, StatusCode};
 use moojo_session::{
@@ -60,12 +60,6 @@ impl SessionStore for Gated {
             }
             None => ChangeStream::none(),
         }
-    }
-}
-
-async fn turns() {
-    for _ in 0..200 {
-        tokio::task::yield_now().await;
     }
 }
 

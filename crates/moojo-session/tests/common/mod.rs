@@ -12,6 +12,8 @@ use moojo_session::{
 };
 use tokio::sync::{Notify, Semaphore};
 
+pub mod queue;
+
 /// The time at which tests begin: far from the system's, so that nobody reads that by mistake.
 pub fn start() -> DateTime<Utc> {
     "2025-02-16T13:12:52.555Z".parse().unwrap()
