@@ -45,6 +45,7 @@ mod secret;
 mod session;
 mod store;
 mod sync;
+mod text;
 mod user;
 
 pub use async_trait::async_trait;

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use ecow::EcoString;
 
+use crate::text::{self, Fault};
+
 /// The name by which the embedding application knows a person: 1 to 256 bytes of text without
 /// control characters.
 ///
@@ -33,17 +35,12 @@ impl UserId {
     /// [`InvalidUserId`] if it is empty, longer than [`UserId::MAX_BYTES`] or holds a control
     /// character.
     pub fn new(id: impl AsRef<str>) -> Result<Self, InvalidUserId> {
-        let id = id.as_ref();
-        if id.is_empty() {
-            return Err(InvalidUserId::Empty);
-        }
-        if id.len() > Self::MAX_BYTES {
-            return Err(InvalidUserId::TooLong { bytes: id.len() });
-        }
-        if let Some((at, _)) = id.char_indices().find(|(_, c)| c.is_control()) {
-            return Err(InvalidUserId::ControlCharacter { at });
-        }
-        Ok(Self(EcoString::from(id)))
+        let id = text::line(id.as_ref(), Self::MAX_BYTES).map_err(|fault| match fault {
+            Fault::Empty => InvalidUserId::Empty,
+            Fault::TooLong { bytes } => InvalidUserId::TooLong { bytes },
+            Fault::ControlCharacter { at } => InvalidUserId::ControlCharacter { at },
+        })?;
+        Ok(Self(id))
     }
 
     /// The id as text.

@@ -2,8 +2,10 @@ use std::fmt;
 
 use ecow::EcoString;
 
+use crate::text::{self, Fault};
+
 /// What a call is for, in a word or two, such as the name of an agent's tool: told to the person who
-/// is asked to log in for it.
+/// is asked to log in for it. It has 1 to 64 bytes without control characters.
 ///
 /// In a request's extensions it goes with the call; see also [`Wait::purpose`](crate::Wait::purpose).
 ///
@@ -18,25 +20,21 @@ use ecow::EcoString;
 pub struct Purpose(EcoString);
 
 impl Purpose {
-    /// The most bytes that it may have.
+    /// The longest purpose, in bytes.
     pub const MAX_BYTES: usize = 64;
 
-    /// Checks a purpose: 1 to 64 bytes without control characters.
+    /// Checks `purpose` and takes it as it is: nothing is trimmed or folded.
     ///
     /// # Errors
-    /// [`InvalidPurpose`] says what is wrong with it.
+    /// [`InvalidPurpose`] if it is empty, longer than [`Purpose::MAX_BYTES`] or holds a control
+    /// character.
     pub fn new(purpose: impl AsRef<str>) -> Result<Self, InvalidPurpose> {
-        let purpose = purpose.as_ref();
-        if purpose.is_empty() {
-            return Err(InvalidPurpose::Empty);
-        }
-        if purpose.len() > Self::MAX_BYTES {
-            return Err(InvalidPurpose::TooLong { bytes: purpose.len() });
-        }
-        if let Some((at, _)) = purpose.char_indices().find(|(_, c)| c.is_control()) {
-            return Err(InvalidPurpose::ControlCharacter { at });
-        }
-        Ok(Self(EcoString::from(purpose)))
+        let text = text::line(purpose.as_ref(), Self::MAX_BYTES).map_err(|fault| match fault {
+            Fault::Empty => InvalidPurpose::Empty,
+            Fault::TooLong { bytes } => InvalidPurpose::TooLong { bytes },
+            Fault::ControlCharacter { at } => InvalidPurpose::ControlCharacter { at },
+        })?;
+        Ok(Self(text))
     }
 
     /// The text.
@@ -67,13 +65,13 @@ pub enum InvalidPurpose {
     /// It is longer than [`Purpose::MAX_BYTES`].
     #[error("the purpose has {bytes} bytes, more than the {} allowed", Purpose::MAX_BYTES)]
     TooLong {
-        /// How many it has.
+        /// Its length in bytes.
         bytes: usize,
     },
     /// It has a control character, which would forge lines where it is shown.
     #[error("the purpose has a control character at byte {at}")]
     ControlCharacter {
-        /// Where.
+        /// The byte position of the first one.
         at: usize,
     },
 }
