@@ -47,7 +47,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn read(&self) -> ClockReading {
         ClockReading {
             unix_nanos: self.now().timestamp_nanos_opt().unwrap_or(i64::MAX),
-            monotonic_nanos: u64::try_from(self.monotonic().as_nanos()).unwrap_or(u64::MAX),
+            monotonic_nanos: nanos(self.monotonic()),
         }
     }
 
@@ -115,4 +115,9 @@ fn boot_time() -> Duration {
     use std::time::Instant;
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     START.elapsed()
+}
+
+/// A time span in nanoseconds, or the longest that there is.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

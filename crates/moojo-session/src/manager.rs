@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast};
 
-use crate::clock::{Clock, ClockReading};
+use crate::clock::{Clock, ClockReading, nanos};
 use crate::error::{Error, Limit};
 use crate::reauth::ReauthReason;
 use crate::session::{Session, SessionId};
@@ -311,7 +311,7 @@ impl Inner {
     }
 
     fn moment_after(&self, time: Duration) -> u64 {
-        self.moment().saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+        self.moment().saturating_add(nanos(time))
     }
 
     /// When a session that was received now ends by the steady clock.

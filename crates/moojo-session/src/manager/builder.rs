@@ -11,7 +11,7 @@ use super::queue::Queue;
 use super::renew::Renewal;
 use super::table::Table;
 use super::{Inner, ManagerId, SessionManager};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, nanos};
 use crate::reauth::Reauthenticate;
 use crate::store::{MemoryStore, SessionStore};
 use crate::sync::{AtomicU32, AtomicUsize};
@@ -183,7 +183,7 @@ impl SessionManagerBuilder {
             id: ManagerId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
             store: self.store,
             clock: self.clock,
-            margin_nanos: u64::try_from(self.expiry_margin.as_nanos()).unwrap_or(u64::MAX),
+            margin_nanos: nanos(self.expiry_margin),
             store_timeout: self.store_timeout,
             table: Table::new(self.max_users, idle_seconds),
             epoch: AtomicU32::new(0),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::{Inner, SessionManager};
+use crate::clock::nanos;
 use crate::error::{Error, Limit};
 use crate::reauth::{Purpose, ReauthReason};
 use crate::session::Session;
@@ -42,8 +43,7 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(max: usize, life: Duration, lease: Duration) -> Self {
-        let life = u64::try_from(life.as_nanos()).unwrap_or(u64::MAX / 2);
-        let requests = Mutex::new(Requests::new(max, life));
+        let requests = Mutex::new(Requests::new(max, nanos(life)));
         Self { requests, len: AtomicUsize::new(0), max, lease, changed: Notify::new() }
     }
 

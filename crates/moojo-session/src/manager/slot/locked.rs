@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use super::{Live, Now, State};
+use crate::clock::nanos;
 use crate::reauth::ReauthReason;
 use crate::session::{Session, SessionId};
 use crate::store::StoreError;
@@ -54,9 +55,9 @@ pub(super) struct Busy {
     /// be tried again by the steady clock.
     renewing: Option<Renewing>,
     renewals_failed: u32,
+    renew_from: u64,
     /// Whether it was revoked, or that was tried, since the last session: nothing is renewed then.
     revoked: bool,
-    renew_from: u64,
 }
 
 /// A slot under its lock.
@@ -249,7 +250,7 @@ impl Locked<'_> {
         let busy = self.busy();
         let pause = first.saturating_mul(1 << busy.renewals_failed.min(16)).min(most);
         busy.renewals_failed = busy.renewals_failed.saturating_add(1);
-        busy.renew_from = now.saturating_add(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX));
+        busy.renew_from = now.saturating_add(nanos(pause));
     }
 
     /// Ends it, or gives it up. Another that has taken its place stays.
