@@ -254,23 +254,23 @@ impl Requests {
         now: Moment,
     ) -> Option<ReauthRequest> {
         self.advance(now);
-        let held = self.change(user, claim, |entry| {
+        self.change(user, claim, |entry| {
             entry.timer = until;
             entry.handed_out = entry.handed_out.saturating_add(1);
         });
-        held.then(|| self.entries.get(user).map(|entry| entry.snapshot(user)))?
+        self.claimed_by(user, claim).map(|entry| entry.snapshot(user))
     }
 
     /// The request as it is now, if the claim still holds.
     pub(super) fn look(&mut self, user: &UserId, claim: u64, now: Moment) -> Option<ReauthRequest> {
         self.advance(now);
-        Some(self.entries.get(user).filter(|entry| entry.is_claimed_by(claim))?.snapshot(user))
+        self.claimed_by(user, claim).map(|entry| entry.snapshot(user))
     }
 
     /// When the claim ends by itself, if it still holds.
     pub(super) fn lease_end(&mut self, user: &UserId, claim: u64, now: Moment) -> Option<Moment> {
         self.advance(now);
-        Some(self.entries.get(user).filter(|entry| entry.is_claimed_by(claim))?.timer)
+        self.claimed_by(user, claim).map(|entry| entry.timer)
     }
 
     /// Claims it for longer, if the claim still holds.
@@ -314,15 +314,14 @@ impl Requests {
 
     /// Closes the claimed request if a session that ends at `end` is enough by now.
     pub(super) fn finish(&mut self, user: &UserId, claim: u64, end: i64) -> bool {
-        self.entries.get(user).is_some_and(|entry| entry.is_claimed_by(claim))
-            && self.close(user, end)
+        self.claimed_by(user, claim).is_some() && self.close(user, end)
     }
 
     /// Closes the claimed request if no call waits for it: one that comes at the same time either
     /// is seen here or opens another.
     pub(super) fn close_unless_awaited(&mut self, user: &UserId, claim: u64) -> bool {
-        let idle = |entry: &Entry| entry.is_claimed_by(claim) && entry.waiting == 0;
-        self.entries.get(user).is_some_and(idle) && self.take(user).is_some()
+        let unawaited = self.claimed_by(user, claim).is_some_and(|entry| entry.waiting == 0);
+        unawaited && self.take(user).is_some()
     }
 
     /// What the time has brought about.
@@ -345,8 +344,13 @@ impl Requests {
         }
     }
 
+    fn claimed_by(&self, user: &UserId, claim: u64) -> Option<&Entry> {
+        self.entries.get(user).filter(|entry| entry.is_claimed_by(claim))
+    }
+
+    /// Changes the entry if the claim still holds. Says whether it does.
     fn change(&mut self, user: &UserId, claim: u64, change: impl FnOnce(&mut Entry)) -> bool {
-        if !self.entries.get(user).is_some_and(|entry| entry.is_claimed_by(claim)) {
+        if self.claimed_by(user, claim).is_none() {
             return false;
         }
         let Some(mut entry) = self.take(user) else { return false };
