@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast};
 
-use crate::clock::{Clock, ClockReading, nanos};
+use crate::clock::{Clock, ClockReading, Sleep, nanos};
 use crate::error::{Error, Limit};
 use crate::reauth::ReauthReason;
 use crate::session::{Session, SessionId};
@@ -312,6 +312,13 @@ impl Inner {
 
     fn moment_after(&self, time: Duration) -> u64 {
         self.moment().saturating_add(nanos(time))
+    }
+
+    /// Sleeps until then by the steady clock, which may be read some milliseconds late: for one at
+    /// least, so that who wakes too early does not spin.
+    fn sleep_until(&self, moment: u64) -> Sleep {
+        let left = Duration::from_nanos(moment.saturating_sub(self.moment()));
+        self.clock.sleep(left.max(Duration::from_millis(1)))
     }
 
     /// When a session that was received now ends by the steady clock.

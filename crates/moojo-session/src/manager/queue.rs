@@ -178,11 +178,8 @@ impl ReauthQueue {
             if let Some(claim) = self.claim_where(None).await {
                 return claim;
             }
-            let timer = inner.queue.with(|requests| requests.next_timer());
-            let mut timer = timer.map(|at| {
-                let left = Duration::from_nanos(at.saturating_sub(inner.moment()));
-                inner.clock.sleep(left.max(Duration::from_millis(1)))
-            });
+            let next = inner.queue.with(|requests| requests.next_timer());
+            let mut timer = next.map(|at| inner.sleep_until(at));
             poll_fn(|cx| {
                 if changed.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());

@@ -73,14 +73,13 @@ impl Claim {
     /// Ends when the claim is over: because the user has logged in, through this claim or by other
     /// ways, or because the lease ran out. Dropping the future loses nothing.
     pub async fn over(&mut self) {
-        let user = self.request.user().clone();
+        let user = self.request.user();
         loop {
             let inner = &self.sessions.0;
             let now = inner.moment();
-            let end = inner.queue.with(|requests| requests.lease_end(&user, self.claim, now));
+            let end = inner.queue.with(|requests| requests.lease_end(user, self.claim, now));
             let Some(end) = end else { return };
-            let left = Duration::from_nanos(end.saturating_sub(now));
-            let mut lease = inner.clock.sleep(left.max(Duration::from_millis(1)));
+            let mut lease = inner.sleep_until(end);
             // Nothing is ever sent: it ends when the other end goes.
             let over = poll_fn(|cx| match Pin::new(&mut self.over).poll(cx) {
                 Poll::Ready(_) => Poll::Ready(true),
@@ -132,6 +131,13 @@ impl Claim {
         held.then_some(()).ok_or(ClaimLost)
     }
 
+    /// Closes the request, unless a call waits for it: nobody is asked until the next call wants it.
+    /// Says whether it did; if not, the claim goes on, or is over.
+    pub fn close_unless_awaited(&self) -> bool {
+        let user = self.request.user();
+        self.sessions.0.queue.with(|requests| requests.close_unless_awaited(user, self.claim))
+    }
+
     /// Begins the lease, unless the claim is over.
     pub(super) fn hand_out(mut self, lease: Duration) -> Option<Self> {
         let inner = &self.sessions.0;
@@ -143,13 +149,6 @@ impl Claim {
         inner.queue.changed.notify_waiters();
         self.request = request;
         Some(self)
-    }
-
-    /// Closes the request, unless a call waits for it: nobody is asked until the next call wants it.
-    /// Says whether it did; if not, the claim goes on, or is over.
-    pub fn close_unless_awaited(&self) -> bool {
-        let user = self.request.user();
-        self.sessions.0.queue.with(|requests| requests.close_unless_awaited(user, self.claim))
     }
 
     /// Closes the request if a session that ends at `end` is enough for it.
