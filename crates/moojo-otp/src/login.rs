@@ -14,7 +14,6 @@ mod error;
 mod flights;
 mod limits;
 mod machine;
-mod pending;
 mod prefixes;
 mod save;
 mod send;
@@ -27,7 +26,7 @@ pub use prefixes::InvalidPrefix;
 
 use flights::Flights;
 use limits::Limits;
-use machine::Policy;
+use machine::{Policy, State};
 use prefixes::Prefixes;
 use store::Challenges;
 
@@ -174,6 +173,17 @@ impl LoginFlow {
         let key = (user.clone(), jwt.clone());
         let task = || verify::login_with_jwt(Arc::clone(&self.shared), user.clone(), jwt.clone());
         self.jwts.join(key, task).await?
+    }
+
+    /// The user's login under way, if a code may be in the person's hands that can still be tried.
+    ///
+    /// # Errors
+    /// [`LoginError::Challenges`].
+    pub async fn pending(&self, user: &UserId) -> Result<Option<Challenge>, LoginError> {
+        let flow = &self.shared;
+        let found = flow.challenges.load(user).await?;
+        let state = State::of(found.as_ref(), flow.clock.now(), &flow.policy);
+        Ok(found.filter(|_| state.code_can_be_tried()))
     }
 
     /// The sessions that logins go into.
