@@ -15,7 +15,7 @@ use moojo_otp::{
 };
 use moojo_session::{
     AccessToken, ApiKey, DeclineReason, Error, ManualClock, MemoryStore, OnReauth, Purpose,
-    Session, SessionLayer, SessionManager, UserId, async_trait,
+    ReauthRequest, Session, SessionLayer, SessionManager, UserId, async_trait,
 };
 use moojo_sim::MoojoSim;
 use tokio::task::JoinSet;
@@ -141,8 +141,8 @@ async fn rules_7_to_11_one_code_each_and_every_call_ends() {
         calls.spawn(async move { call.await.map(|_| ()) });
     }
     let queue = sessions.reauth_queue();
-    let waiting = || queue.list(None, USERS).iter().map(|request| request.waiting()).sum();
-    until(|| std::convert::identity::<usize>(waiting()) == USERS * CALLS_OF_EACH).await;
+    let waiting = || queue.list(None, USERS).iter().map(ReauthRequest::waiting).sum::<usize>();
+    until(|| waiting() == USERS * CALLS_OF_EACH).await;
     assert_eq!(queue.len(), USERS, "one request each");
     assert_eq!(sim.sms_count(), 0, "all were registered before anybody was asked (rule 11)");
 
