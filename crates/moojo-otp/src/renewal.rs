@@ -14,7 +14,9 @@ type BoxError = Box<dyn Error + Send + Sync>;
 /// Where the JWTs of people who are logged in with Firebase come from.
 #[async_trait]
 pub trait JwtSource: fmt::Debug + Send + Sync + 'static {
-    /// A JWT of the user that is good now. `None` if the user is not logged in there.
+    /// A JWT of the user that is good now. `None` if the user is not logged in there. The future is
+    /// dropped at the end of the [time
+    /// limit](moojo_session::SessionManagerBuilder::reauthenticate_timeout).
     ///
     /// # Errors
     /// Any. It is logged by its `Display`, so no JWT may be in it.

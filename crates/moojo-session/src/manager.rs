@@ -188,6 +188,28 @@ impl SessionManager {
     /// now on. The session that is there stays in use. To wait for the person, see
     /// [`Wait::valid_for`].
     ///
+    /// ```
+    /// # use chrono::{TimeDelta, Utc};
+    /// # use moojo_session::{AccessToken, MemoryStore, Session, UserId};
+    /// use std::time::Duration;
+    /// use moojo_session::{Error, SessionManager};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (sessions, alice) = (SessionManager::new(MemoryStore::new()), UserId::new("alice")?);
+    /// # let login = Session::builder(alice.clone(), AccessToken::new("6c0350a00925")?)
+    /// #     .expires_at(Utc::now() + TimeDelta::hours(2))
+    /// #     .build()?;
+    /// // Alice has a session of two hours. Half an hour of work can begin, ...
+    /// sessions.insert(login).await?;
+    /// sessions.ensure_valid_for(&alice, Duration::from_secs(30 * 60)).await?;
+    /// // ... and nothing that no session of hers is good for.
+    /// let day = sessions.ensure_valid_for(&alice, Duration::from_secs(24 * 3600)).await;
+    /// assert!(matches!(day, Err(Error::LifeTooShort { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`get`](Self::get); [`Error::ReauthRequired`] is for
     /// [`ExpiresTooSoon`](crate::ReauthReason::ExpiresTooSoon) if there is one that ends too soon, and

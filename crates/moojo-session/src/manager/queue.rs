@@ -120,6 +120,10 @@ impl Inner {
 /// worker drops the claim or lets the lease run out, the request is handed out again. A slow worker
 /// loses nothing, and users who have logged in meanwhile are not handed out at all.
 ///
+/// Claiming asks the store: [`next`](Self::next), [`try_next`](Self::try_next) and
+/// [`claim`](Self::claim) panic outside of a tokio runtime with its timer enabled. Dropping one of
+/// their futures loses nothing: what it had claimed is handed out again.
+///
 /// ```
 /// use std::time::Duration;
 /// use moojo_session::{MemoryStore, Purpose, SessionManager, UserId, Wait};
@@ -167,8 +171,7 @@ impl ReauthQueue {
     /// oldest. Whether it is still needed is looked up in the store first, and while the store does
     /// not answer nothing is handed out (rule 6).
     ///
-    /// The lease is that of [`lease`](crate::SessionManagerBuilder::lease). Dropping the future
-    /// loses nothing.
+    /// The lease is that of [`lease`](crate::SessionManagerBuilder::lease).
     pub async fn next(&self) -> Claim {
         let inner = &self.0.0;
         loop {
@@ -190,13 +193,15 @@ impl ReauthQueue {
         }
     }
 
-    /// Claims the next open request, if there is one.
+    /// As [`next`](Self::next), without waiting: `None` if no request is open, or the store does not
+    /// say whether one is still needed.
     pub async fn try_next(&self) -> Option<Claim> {
         self.claim_where(None).await
     }
 
     /// Claims the request of this user, if there is one and nobody else has it, even if it was
-    /// [put aside](Claim::release): for when the person comes by.
+    /// [put aside](Claim::release): for when the person comes by. `None` also if the store does not
+    /// say whether it is still needed.
     pub async fn claim(&self, user: &UserId) -> Option<Claim> {
         self.claim_where(Some(user)).await
     }

@@ -18,6 +18,18 @@ use crate::session::Session;
 
 /// How a call waits for a person to log in; for
 /// [`SessionManager::wait_with`](crate::SessionManager::wait_with).
+///
+/// ```
+/// use std::time::Duration;
+/// use moojo_session::{Purpose, Wait};
+///
+/// let minutes = |n: u64| Duration::from_secs(60 * n);
+/// // Up to 5 minutes, for a session that is good for 20 from now on.
+/// let wait = Wait::up_to(minutes(5))
+///     .purpose(Purpose::new("calendar search")?)
+///     .valid_for(minutes(20));
+/// # Ok::<(), moojo_session::InvalidPurpose>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Wait {

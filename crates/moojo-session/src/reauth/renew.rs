@@ -33,11 +33,13 @@ use crate::user::UserId;
 /// ```
 #[async_trait]
 pub trait Reauthenticate: fmt::Debug + Send + Sync + 'static {
-    /// A new session of the user, or `None` if there is no way to one but through the person.
+    /// A new session of the user, or `None` if there is no way to one but through the person. The
+    /// future is dropped at the end of the [time
+    /// limit](crate::SessionManagerBuilder::reauthenticate_timeout).
     ///
     /// # Errors
     /// Any. It is logged by its `Display`, so it must hold no secret (rule 13), and the person is
-    /// asked.
+    /// asked; so it is after a panic.
     async fn reauthenticate(
         &self,
         user: &UserId,

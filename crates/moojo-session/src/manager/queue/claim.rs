@@ -72,6 +72,9 @@ impl Claim {
 
     /// Ends when the claim is over: because the user has logged in, through this claim or by other
     /// ways, or because the lease ran out. Dropping the future loses nothing.
+    ///
+    /// # Panics
+    /// With [`SystemClock`](crate::SystemClock) outside of a tokio runtime with its timer enabled.
     pub async fn over(&mut self) {
         let user = self.request.user();
         loop {
@@ -95,7 +98,8 @@ impl Claim {
     /// [`SessionManager::insert`], and as a login by `moojo-otp`'s flow: neither needs a claim.
     ///
     /// # Errors
-    /// As [`SessionManager::insert`]; the request is given back then.
+    /// As [`SessionManager::insert`]; the request is given back then. So it is when the future is
+    /// dropped, and the session may have been saved or not.
     pub async fn answer(self, session: Session) -> Result<(), Error> {
         self.sessions.insert(session).await
     }
