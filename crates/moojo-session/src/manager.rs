@@ -10,7 +10,6 @@ use tokio::sync::{Notify, broadcast};
 
 use crate::clock::{Clock, ClockReading, Sleep, nanos};
 use crate::error::{Error, Limit};
-use crate::reauth::ReauthReason;
 use crate::session::{Session, SessionId};
 use crate::store::{SessionStore, StoreError};
 use crate::sync::{AtomicU32, AtomicUsize, timeout};
@@ -40,7 +39,7 @@ pub use wait::Wait;
 
 use feed::Feed;
 use notices::Notices;
-use queue::{Queue, Want};
+use queue::Queue;
 use renew::Renewal;
 pub(crate) use slot::Pass;
 use slot::{Now, SlotRef};
@@ -215,28 +214,8 @@ impl SessionManager {
     /// [`ExpiresTooSoon`](crate::ReauthReason::ExpiresTooSoon) if there is one that ends too soon, and
     /// [`Error::LifeTooShort`] if no session of the user is good for so long.
     pub async fn ensure_valid_for(&self, user: &UserId, time: Duration) -> Result<Session, Error> {
-        let session = self.get(user).await?;
-        let needed_end = self.0.needed_end(time);
-        if wait::lives(&session, needed_end) {
-            return Ok(session);
-        }
-        self.0.check_life(&session, time)?;
         let slot = self.pin(user)?;
-        let reason = ReauthReason::ExpiresTooSoon;
-        if let Some(renewed) = self.0.renew(&slot, reason, needed_end).await?
-            && wait::lives(&renewed, needed_end)
-        {
-            return Ok(renewed);
-        }
-        let signal = self.0.signal(user, reason);
-        let locked = slot.lock();
-        match locked.live(self.0.now(), self.0.epoch()) {
-            Some(newer) if wait::lives(&newer, needed_end) => Ok(newer),
-            _ => {
-                self.0.want(&Want::new(&signal, needed_end));
-                Err(signal.into())
-            }
-        }
+        self.0.ensure_valid_for(&slot, time).await
     }
 
     /// The queue of those who have to log in again.

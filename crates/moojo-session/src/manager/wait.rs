@@ -1,4 +1,4 @@
-//! Waiting for a login.
+//! Waiting for a login, and sessions that have to be good for long enough.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -105,15 +105,45 @@ impl Inner {
         }
     }
 
+    /// The live session if it is good for so long, or a renewed one. If there is none, the user has
+    /// to log in: that becomes a request.
+    pub(super) async fn ensure_valid_for(
+        self: &Arc<Self>,
+        slot: &SlotRef,
+        time: Duration,
+    ) -> Result<Session, Error> {
+        let session = self.get(slot).await?;
+        let needed_end = self.needed_end(time);
+        if lives(&session, needed_end) {
+            return Ok(session);
+        }
+        self.check_life(&session, time)?;
+        let reason = ReauthReason::ExpiresTooSoon;
+        if let Some(renewed) = self.renew(slot, reason, needed_end).await?
+            && lives(&renewed, needed_end)
+        {
+            return Ok(renewed);
+        }
+        let signal = self.signal(slot.user(), reason);
+        let locked = slot.lock();
+        match locked.live(self.now(), self.epoch()) {
+            Some(newer) if lives(&newer, needed_end) => Ok(newer),
+            _ => {
+                self.want(&Want::new(&signal, needed_end));
+                Err(signal.into())
+            }
+        }
+    }
+
     /// When a session has to end, or later, to be good for this long from now on. `None` if any
     /// will do.
-    pub(super) fn needed_end(&self, valid_for: Duration) -> Option<i64> {
+    fn needed_end(&self, valid_for: Duration) -> Option<i64> {
         let nanos = i64::try_from(valid_for.as_nanos()).unwrap_or(i64::MAX);
         (nanos > 0).then(|| self.now().wall.saturating_add(nanos))
     }
 
     /// Whether the person's next session can be good for so long.
-    pub(super) fn check_life(&self, session: &Session, valid_for: Duration) -> Result<(), Error> {
+    fn check_life(&self, session: &Session, valid_for: Duration) -> Result<(), Error> {
         let life = (session.expires_at() - session.issued_at()).to_std().unwrap_or_default();
         let wanted = valid_for.saturating_add(Duration::from_nanos(self.margin_nanos));
         if life < wanted {
