@@ -4,8 +4,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{SEND, alice, phone, world};
-use moojo_otp::{Ask, LoginWorker, People, PersonReply, PhoneNumber};
+use common::{AUTHENTICATE, SEND, alice, phone, refused, sent, world};
+use moojo_otp::{Ask, LoginWorker, People, PersonReply, PhoneNumber, VerificationCode};
 use moojo_session::{UserId, async_trait};
 use tokio::sync::watch;
 
@@ -25,6 +25,36 @@ impl People for Silent {
     async fn code(&self, _: &Ask) -> PersonReply {
         self.0.send_modify(|asked| *asked += 1);
         std::future::pending().await
+    }
+}
+
+/// Says at once what it is told to, given how often it was asked.
+#[derive(Debug)]
+struct Says(fn(usize, &Ask) -> PersonReply, watch::Sender<usize>);
+
+#[async_trait]
+impl People for Says {
+    async fn phone(
+        &self,
+        _: &UserId,
+    ) -> Result<Option<PhoneNumber>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Some(phone()))
+    }
+
+    async fn code(&self, ask: &Ask) -> PersonReply {
+        self.1.send_modify(|asked| *asked += 1);
+        let asked = *self.1.borrow();
+        (self.0)(asked, ask)
+    }
+}
+
+fn code(digits: &str) -> PersonReply {
+    PersonReply::Code(VerificationCode::new(digits).unwrap())
+}
+
+async fn turns() {
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -63,4 +93,49 @@ async fn rule_8_who_did_not_answer_is_not_asked_again_when_no_call_waits_any_mor
     call.await.unwrap().unwrap_err();
     assert_eq!((*asked.borrow(), world.fake.count(SEND)), (1, 1));
     assert!(world.sessions.reauth_queue().is_empty());
+}
+
+#[tokio::test]
+async fn who_types_codes_when_none_may_be_tried_keeps_nobody_busy() {
+    let world = world();
+    let asked = watch::Sender::new(0);
+    world.fake.then(sent());
+    for _ in 0..5 {
+        world.fake.then(refused(400));
+    }
+    let people = Says(|_, _| code("000000"), asked.clone());
+    tokio::spawn(LoginWorker::new(world.flow.clone(), people).run());
+    world.sessions.get(&alice()).await.unwrap_err();
+    turns().await;
+    assert_eq!(*asked.borrow(), 6, "five tries, and once more that there are none left");
+    // Asked again after a pause, as long as the code lives: "another one" can still be said.
+    world.pass(1);
+    turns().await;
+    assert_eq!(*asked.borrow(), 7);
+    assert_eq!((world.fake.count(SEND), world.fake.count(AUTHENTICATE)), (1, 5));
+}
+
+#[tokio::test]
+async fn who_wants_another_code_too_soon_keeps_nobody_busy() {
+    let world = world();
+    let asked = watch::Sender::new(0);
+    world.fake.then(sent()).then(refused(400));
+    let people = Says(
+        |asked, ask| match asked {
+            1 => code("000000"),
+            _ => {
+                assert_eq!(ask.attempts_left(), Some(4), "no other code was sent");
+                PersonReply::Resend
+            }
+        },
+        asked.clone(),
+    );
+    let worker = tokio::spawn(LoginWorker::new(world.flow.clone(), people).run());
+    world.sessions.get(&alice()).await.unwrap_err();
+    turns().await;
+    assert_eq!(*asked.borrow(), 2, "a wrong code, and another one");
+    world.pass(1);
+    turns().await;
+    assert_eq!((*asked.borrow(), world.fake.count(SEND)), (3, 1));
+    assert!(!worker.is_finished());
 }

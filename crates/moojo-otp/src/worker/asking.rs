@@ -11,6 +11,10 @@ use super::people::{Ask, PersonReply};
 use crate::login::LoginError;
 use crate::phone::PhoneNumber;
 
+/// How long it takes until a person is asked again whose reply could lead to nothing: whoever sees
+/// to the replies may not wait for a person at all.
+const BREATH: Duration = Duration::from_secs(1);
+
 pub(super) struct Asking {
     worker: Arc<LoginWorker>,
     claim: Claim,
@@ -64,22 +68,17 @@ impl Asking {
         let request = self.claim.request().clone();
         let mut ask = Ask { request, challenge, attempts_left: None };
         loop {
-            match self.reply(&ask).await? {
+            let did_something = match self.reply(&ask).await? {
                 PersonReply::Code(code) => match self.worker.flow.verify(&self.user, &code).await {
                     Ok(_) => return Ok(End::Over),
                     Err(error) => self.not_logged_in(error, &mut ask).await?,
                 },
-                PersonReply::Resend => match self.send(&phone).await {
-                    Ok(challenge) => {
-                        ask.challenge = challenge;
-                        ask.attempts_left = None;
-                    }
-                    // Too soon, for one: the person still has the other code.
-                    Err(End::Later(_)) if self.pending().await => {}
-                    Err(end) => return Err(end),
-                },
+                PersonReply::Resend => self.resend(&phone, &mut ask).await?,
                 PersonReply::NotNow(time) => return Ok(End::Declined(DeclineReason::NotNow, time)),
                 PersonReply::NoAnswer => return Ok(End::Later(self.worker.ask_again_after)),
+            };
+            if !did_something {
+                self.clock.sleep(BREATH).await;
             }
             if let Ok(request) = self.claim.refreshed() {
                 ask.request = request;
@@ -122,6 +121,20 @@ impl Asking {
         }
     }
 
+    /// Sends another code. Says whether one was: if not, the person may still have the last one.
+    async fn resend(&self, phone: &PhoneNumber, ask: &mut Ask) -> Result<bool, End> {
+        match self.send(phone).await {
+            Ok(challenge) if challenge.sent_at() == ask.challenge.sent_at() => Ok(false),
+            Ok(challenge) => {
+                ask.challenge = challenge;
+                ask.attempts_left = None;
+                Ok(true)
+            }
+            Err(End::Later(_)) if self.pending().await => Ok(false),
+            Err(end) => Err(end),
+        }
+    }
+
     async fn pending(&self) -> bool {
         matches!(self.worker.flow.pending(&self.user).await, Ok(Some(_)))
     }
@@ -143,18 +156,18 @@ impl Asking {
         }
     }
 
-    /// What a code that made no session means for the next question.
-    async fn not_logged_in(&self, error: LoginError, ask: &mut Ask) -> Result<(), End> {
+    /// What a code that made no session means for the next question. Says whether it was tried.
+    async fn not_logged_in(&self, error: LoginError, ask: &mut Ask) -> Result<bool, End> {
         match error {
             LoginError::WrongCode { attempts_left, .. } => {
                 ask.attempts_left = Some(attempts_left);
-                Ok(())
+                Ok(true)
             }
             LoginError::Locked { .. }
             | LoginError::NoOpenChallenge { .. }
             | LoginError::CodeAlreadyUsed { .. } => {
                 ask.attempts_left = Some(0);
-                Ok(())
+                Ok(false)
             }
             // The person has done all that a person can.
             LoginError::NotSaved { session, .. } => Err(self.save(session).await),
