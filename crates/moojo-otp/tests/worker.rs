@@ -4,10 +4,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::{AUTHENTICATE, SEND, alice, phone, refused, sent, world};
-use moojo_otp::{Ask, LoginWorker, People, PersonReply, PhoneNumber, VerificationCode};
-use moojo_session::{UserId, async_trait};
+use common::{AUTHENTICATE, SEND, World, alice, phone, refused, sent, world, world_with};
+use moojo_otp::{
+    Ask, LoginFlowBuilder, LoginWorker, People, PersonReply, PhoneNumber, VerificationCode,
+};
+use moojo_session::{Error, MemoryStore, Session, UserId, async_trait};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// Says nothing, and counts how often it was asked.
 #[derive(Debug)]
@@ -56,6 +59,12 @@ async fn turns() {
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }
+}
+
+/// A call that waits for an hour.
+fn call(world: &World) -> JoinHandle<Result<Session, Error>> {
+    let sessions = world.sessions.clone();
+    tokio::spawn(async move { sessions.wait(&alice(), Duration::from_secs(3600)).await })
 }
 
 #[tokio::test]
@@ -138,4 +147,21 @@ async fn who_wants_another_code_too_soon_keeps_nobody_busy() {
     turns().await;
     assert_eq!((*asked.borrow(), world.fake.count(SEND)), (3, 1));
     assert!(!worker.is_finished());
+}
+
+#[tokio::test]
+async fn who_may_have_no_other_code_can_still_type_the_last_one() {
+    let no_cooldown = |flow: LoginFlowBuilder| flow.resend_cooldown(Duration::ZERO);
+    let world = world_with(MemoryStore::new(), no_cooldown);
+    let asked = watch::Sender::new(0);
+    // Three codes may be sent. The fourth is refused, and the person has got the third.
+    let say = |asked, _: &Ask| if asked < 4 { PersonReply::Resend } else { code("133575") };
+    tokio::spawn(LoginWorker::new(world.flow.clone(), Says(say, asked.clone())).run());
+    let call = call(&world);
+    for _ in 0..3 {
+        turns().await;
+        world.pass(1);
+    }
+    assert!(call.await.unwrap().is_ok(), "the person was there");
+    assert_eq!((*asked.borrow(), world.fake.count(SEND)), (4, 3));
 }

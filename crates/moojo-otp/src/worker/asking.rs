@@ -130,7 +130,8 @@ impl Asking {
                 ask.attempts_left = None;
                 Ok(true)
             }
-            Err(End::Later(_)) if self.pending().await => Ok(false),
+            // Whatever the reason, the person is there and has a code that may be tried.
+            Err(_) if self.pending().await => Ok(false),
             Err(end) => Err(end),
         }
     }
