@@ -165,3 +165,21 @@ async fn who_may_have_no_other_code_can_still_type_the_last_one() {
     assert!(call.await.unwrap().is_ok(), "the person was there");
     assert_eq!((*asked.borrow(), world.fake.count(SEND)), (4, 3));
 }
+
+#[tokio::test]
+async fn people_that_panic_are_asked_again_after_a_pause() {
+    let world = world();
+    let asked = watch::Sender::new(0);
+    let say = |asked, _: &Ask| if asked < 3 { panic!("on purpose") } else { code("133575") };
+    tokio::spawn(LoginWorker::new(world.flow.clone(), Says(say, asked.clone())).run());
+    let call = call(&world);
+    turns().await;
+    assert_eq!(*asked.borrow(), 1, "a prompt for each turn of the worker");
+    assert!(!call.is_finished());
+    world.pass(30);
+    turns().await;
+    assert_eq!(*asked.borrow(), 2);
+    world.pass(30);
+    assert!(call.await.unwrap().is_ok());
+    assert_eq!((*asked.borrow(), world.fake.count(SEND)), (3, 1));
+}

@@ -1,6 +1,10 @@
 //! One person who is asked.
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -87,7 +91,7 @@ impl Asking {
     }
 
     async fn phone(&self) -> Result<PhoneNumber, End> {
-        match self.worker.people.phone(&self.user).await {
+        match caught(self.worker.people.phone(&self.user)).await.map_err(|_| self.panicked())? {
             Ok(Some(phone)) => Ok(phone),
             Ok(None) => Err(End::Declined(DeclineReason::Unreachable, self.worker.ask_again_after)),
             Err(error) => {
@@ -143,13 +147,13 @@ impl Asking {
     /// What the person says, as long as the claim and the code are good.
     async fn reply(&mut self, ask: &Ask) -> Result<PersonReply, End> {
         let people = Arc::clone(&self.worker.people);
-        let mut reply = people.code(ask);
+        let mut reply = pin!(caught(people.code(ask)));
         let left = self.time_until(ask.challenge.lapses_at());
         let mut lapse = self.clock.sleep(left);
         loop {
             let half = self.clock.sleep(self.worker.lease / 2);
             tokio::select! {
-                reply = &mut reply => return Ok(reply),
+                reply = &mut reply => return reply.map_err(|_| self.panicked()),
                 () = self.claim.over() => return Err(End::Over),
                 () = &mut lapse => return Err(End::Later(self.worker.ask_again_after)),
                 () = half => self.claim.renew(self.worker.lease).map_err(|_| End::Over)?,
@@ -193,7 +197,23 @@ impl Asking {
         End::Later(time.unwrap_or_default().max(self.worker.pause))
     }
 
+    /// If the request went back at once, the person might be asked again at once, without end.
+    fn panicked(&self) -> End {
+        tracing::error!(user = %self.user, "asking a person panicked");
+        End::Later(self.worker.pause)
+    }
+
     fn time_until(&self, at: DateTime<Utc>) -> Duration {
         (at - self.clock.now()).to_std().unwrap_or_default()
     }
+}
+
+/// What a future gives, or its panic.
+async fn caught<T>(future: impl Future<Output = T>) -> std::thread::Result<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(outcome) => outcome.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
 }
