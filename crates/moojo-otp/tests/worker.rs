@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{AUTHENTICATE, SEND, World, alice, phone, refused, sent, world, world_with};
@@ -182,4 +183,67 @@ async fn people_that_panic_are_asked_again_after_a_pause() {
     world.pass(30);
     assert!(call.await.unwrap().is_ok());
     assert_eq!((*asked.borrow(), world.fake.count(SEND)), (3, 1));
+}
+
+#[tokio::test]
+async fn rule_7_a_claim_holds_while_a_code_is_being_sent_or_tried() {
+    let world = world();
+    let asked = watch::Sender::new(0);
+    world.fake.hold();
+    let people = Says(|_, _| code("133575"), asked.clone());
+    let worker = LoginWorker::new(world.flow.clone(), people).lease(Duration::from_secs(4));
+    tokio::spawn(worker.run());
+    let call = call(&world);
+    for requests in 1..=2 {
+        world.fake.wait_for(requests).await;
+        // Moojo has ten seconds for a call.
+        for _ in 0..8 {
+            world.pass(1);
+            turns().await;
+        }
+        let request = world.sessions.reauth_queue().list(None, 1).remove(0);
+        assert_eq!(request.handed_out(), 1, "a second worker would ask the person again");
+        world.fake.release();
+        world.fake.hold();
+    }
+    world.fake.release();
+    assert!(call.await.unwrap().is_ok());
+    assert_eq!(*asked.borrow(), 1);
+}
+
+/// Never finds the number of anybody, and knows how many are being looked for.
+#[derive(Debug)]
+struct Hangs(Arc<()>);
+
+#[async_trait]
+impl People for Hangs {
+    async fn phone(
+        &self,
+        _: &UserId,
+    ) -> Result<Option<PhoneNumber>, Box<dyn std::error::Error + Send + Sync>> {
+        let _looking = Arc::clone(&self.0);
+        std::future::pending().await
+    }
+
+    async fn code(&self, _: &Ask) -> PersonReply {
+        PersonReply::NoAnswer
+    }
+}
+
+#[tokio::test]
+async fn rule_12_people_that_hang_do_not_pile_up() {
+    let world = world();
+    let looking = Arc::new(());
+    let worker = LoginWorker::new(world.flow.clone(), Hangs(Arc::clone(&looking)));
+    let worker = tokio::spawn(worker.run());
+    let call = call(&world);
+    for _ in 0..5 {
+        turns().await;
+        world.pass(60);
+    }
+    turns().await;
+    let request = world.sessions.reauth_queue().list(None, 1).remove(0);
+    assert_eq!(request.handed_out(), 6, "each time that the lease was over");
+    assert_eq!(Arc::strong_count(&looking), 3, "this one, the worker's, and one that looks");
+    (worker.abort(), call.abort());
 }

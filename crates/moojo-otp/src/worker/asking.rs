@@ -57,23 +57,24 @@ impl Asking {
     }
 
     async fn ask(&mut self) -> Result<End, End> {
+        let worker = Arc::clone(&self.worker);
+        let user = self.user.clone();
         let phone = self.phone().await?;
-        let challenge = match self.worker.flow.pending(&self.user).await {
-            Ok(Some(challenge)) => challenge,
+        let pending = self.kept(worker.flow.pending(&user)).await?;
+        let challenge = match pending.map_err(|error| self.later(&error))? {
+            Some(challenge) => challenge,
             // Asked before, without an answer, and no call waits for one any more.
-            Ok(None)
-                if self.claim.request().handed_out() > 1 && self.claim.close_unless_awaited() =>
-            {
+            None if self.claim.request().handed_out() > 1 && self.claim.close_unless_awaited() => {
                 return Ok(End::Over);
             }
-            Ok(None) => self.send(&phone).await?,
-            Err(error) => return Err(self.later(&error)),
+            None => self.send(&phone).await?,
         };
         let request = self.claim.request().clone();
         let mut ask = Ask { request, challenge, attempts_left: None };
         loop {
             let did_something = match self.reply(&ask).await? {
-                PersonReply::Code(code) => match self.worker.flow.verify(&self.user, &code).await {
+                PersonReply::Code(code) => match self.kept(worker.flow.verify(&user, &code)).await?
+                {
                     Ok(_) => return Ok(End::Over),
                     Err(error) => self.not_logged_in(error, &mut ask).await?,
                 },
@@ -90,8 +91,26 @@ impl Asking {
         }
     }
 
-    async fn phone(&self) -> Result<PhoneNumber, End> {
-        match caught(self.worker.people.phone(&self.user)).await.map_err(|_| self.panicked())? {
+    /// Runs what comes to an end by itself, and keeps the claim meanwhile.
+    async fn kept<T>(&mut self, work: impl Future<Output = T>) -> Result<T, End> {
+        let mut work = pin!(work);
+        loop {
+            let half = self.clock.sleep(self.worker.lease / 2);
+            tokio::select! {
+                outcome = &mut work => return Ok(outcome),
+                () = self.claim.over() => return Err(End::Over),
+                () = half => self.claim.renew(self.worker.lease).map_err(|_| End::Over)?,
+            }
+        }
+    }
+
+    /// The claim is not kept for that: where numbers are found may hang.
+    async fn phone(&mut self) -> Result<PhoneNumber, End> {
+        let phone = tokio::select! {
+            phone = caught(self.worker.people.phone(&self.user)) => phone,
+            () = self.claim.over() => return Err(End::Over),
+        };
+        match phone.map_err(|_| self.panicked())? {
             Ok(Some(phone)) => Ok(phone),
             Ok(None) => Err(End::Declined(DeclineReason::Unreachable, self.worker.ask_again_after)),
             Err(error) => {
@@ -102,8 +121,10 @@ impl Asking {
     }
 
     /// One code, once: whatever comes of it, this is not repeated without the person.
-    async fn send(&self, phone: &PhoneNumber) -> Result<Challenge, End> {
-        match self.worker.flow.send_code(&self.user, phone).await {
+    async fn send(&mut self, phone: &PhoneNumber) -> Result<Challenge, End> {
+        let worker = Arc::clone(&self.worker);
+        let user = self.user.clone();
+        match self.kept(worker.flow.send_code(&user, phone)).await? {
             Ok(challenge) => Ok(challenge),
             // It may arrive.
             Err(LoginError::SendUnknown { challenge, .. }) => Ok(*challenge),
@@ -126,7 +147,7 @@ impl Asking {
     }
 
     /// Sends another code. Says whether one was: if not, the person may still have the last one.
-    async fn resend(&self, phone: &PhoneNumber, ask: &mut Ask) -> Result<bool, End> {
+    async fn resend(&mut self, phone: &PhoneNumber, ask: &mut Ask) -> Result<bool, End> {
         match self.send(phone).await {
             Ok(challenge) if challenge.sent_at() == ask.challenge.sent_at() => Ok(false),
             Ok(challenge) => {
@@ -135,7 +156,7 @@ impl Asking {
                 Ok(true)
             }
             // Whatever the reason, the person is there and has a code that may be tried.
-            Err(_) if self.pending().await => Ok(false),
+            Err(End::Later(_) | End::Declined(..)) if self.pending().await => Ok(false),
             Err(end) => Err(end),
         }
     }
@@ -147,17 +168,16 @@ impl Asking {
     /// What the person says, as long as the claim and the code are good.
     async fn reply(&mut self, ask: &Ask) -> Result<PersonReply, End> {
         let people = Arc::clone(&self.worker.people);
-        let mut reply = pin!(caught(people.code(ask)));
-        let left = self.time_until(ask.challenge.lapses_at());
-        let mut lapse = self.clock.sleep(left);
-        loop {
-            let half = self.clock.sleep(self.worker.lease / 2);
+        let lapse = self.clock.sleep(self.time_until(ask.challenge.lapses_at()));
+        let reply = async {
             tokio::select! {
-                reply = &mut reply => return reply.map_err(|_| self.panicked()),
-                () = self.claim.over() => return Err(End::Over),
-                () = &mut lapse => return Err(End::Later(self.worker.ask_again_after)),
-                () = half => self.claim.renew(self.worker.lease).map_err(|_| End::Over)?,
+                reply = caught(people.code(ask)) => Some(reply),
+                () = lapse => None,
             }
+        };
+        match self.kept(reply).await? {
+            Some(reply) => reply.map_err(|_| self.panicked()),
+            None => Err(End::Later(self.worker.ask_again_after)),
         }
     }
 
