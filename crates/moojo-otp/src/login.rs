@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use moojo_session::{Challenge, Clock, Session, SessionManager, UserId};
 
 use crate::client::MoojoClient;
@@ -184,6 +185,17 @@ impl LoginFlow {
         let found = flow.challenges.load(user).await?;
         let state = State::of(found.as_ref(), flow.clock.now(), &flow.policy);
         Ok(found.filter(|_| state.code_can_be_tried()))
+    }
+
+    /// Whether Moojo was asked for a code of the user at this time or later, and may have sent it or
+    /// has refused to.
+    pub(crate) async fn has_tried_since(
+        &self,
+        user: &UserId,
+        at: DateTime<Utc>,
+    ) -> Result<bool, LoginError> {
+        let found = self.shared.challenges.load(user).await?;
+        Ok(found.is_some_and(|challenge| at <= challenge.sent_at()))
     }
 
     /// The sessions that logins go into.

@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{AUTHENTICATE, SEND, World, alice, phone, refused, sent, world, world_with};
+use common::{AUTHENTICATE, SEND, World, alice, not_sent, phone, refused, sent, world, world_with};
 use moojo_otp::{
     Ask, LoginFlowBuilder, LoginWorker, People, PersonReply, PhoneNumber, VerificationCode,
 };
@@ -209,6 +209,22 @@ async fn rule_7_a_claim_holds_while_a_code_is_being_sent_or_tried() {
     world.fake.release();
     assert!(call.await.unwrap().is_ok());
     assert_eq!(*asked.borrow(), 1);
+}
+
+#[tokio::test]
+async fn who_could_not_be_asked_is_asked_later_though_no_call_waits() {
+    let world = world();
+    let asked = watch::Sender::new(0);
+    world.fake.then(not_sent());
+    let people = Says(|_, _| code("133575"), asked.clone());
+    tokio::spawn(LoginWorker::new(world.flow.clone(), people).run());
+    world.sessions.get(&alice()).await.unwrap_err();
+    turns().await;
+    assert_eq!((*asked.borrow(), world.fake.count(SEND)), (0, 1), "Moojo was out of reach");
+    world.pass(30);
+    turns().await;
+    assert_eq!((*asked.borrow(), world.fake.count(SEND)), (1, 2));
+    assert!(world.sessions.get(&alice()).await.is_ok());
 }
 
 /// Never finds the number of anybody, and knows how many are being looked for.

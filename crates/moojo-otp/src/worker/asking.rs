@@ -63,8 +63,8 @@ impl Asking {
         let pending = self.kept(worker.flow.pending(&user)).await?;
         let challenge = match pending.map_err(|error| self.later(&error))? {
             Some(challenge) => challenge,
-            // Asked before, without an answer, and no call waits for one any more.
-            None if self.claim.request().handed_out() > 1 && self.claim.close_unless_awaited() => {
+            // No call waits for an answer any more.
+            None if self.was_asked().await? && self.claim.close_unless_awaited() => {
                 return Ok(End::Over);
             }
             None => self.send(&phone).await?,
@@ -89,6 +89,17 @@ impl Asking {
                 ask.request = request;
             }
         }
+    }
+
+    /// Whether the person has had a code for this request before, without an answer.
+    async fn was_asked(&mut self) -> Result<bool, End> {
+        if self.claim.request().handed_out() == 1 {
+            return Ok(false);
+        }
+        let worker = Arc::clone(&self.worker);
+        let (user, since) = (self.user.clone(), self.claim.request().since());
+        let asked = self.kept(worker.flow.has_tried_since(&user, since)).await?;
+        asked.map_err(|error| self.later(&error))
     }
 
     /// Runs what comes to an end by itself, and keeps the claim meanwhile.
