@@ -12,8 +12,8 @@ use common::{
 };
 use moojo_otp::{FirebaseJwt, InvalidPrefix, LoginError, LoginFlow, LoginFlowBuilder, PhoneNumber};
 use moojo_session::{
-    Admission, Challenge, ChallengeStore, Clock, MemoryChallengeStore, MemoryStore, Quota,
-    Revision, StoreError, UserId, async_trait,
+    Admission, Challenge, ChallengeStore, Clock, ManualClock, MemoryChallengeStore, MemoryStore,
+    Quota, Revision, SessionManager, StoreError, UserId, async_trait,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -231,6 +231,40 @@ async fn rule_12_a_login_ends_the_row_in_all_processes() {
         other.verify(&alice(), &"133575".parse().unwrap()).await.unwrap();
     }
     assert_eq!(counted(&world, UNANSWERED).await, 0);
+}
+
+#[tokio::test]
+async fn rule_8_processes_whose_clocks_differ_a_little_send_one_code() {
+    for apart in [-20, -1, 0, 1, 20] {
+        let world = world();
+        // Another process on the store.
+        let fake = Fake::new();
+        let clock = ManualClock::new(at(NOW) + TimeDelta::seconds(apart));
+        let moojo = builder(&fake, &clock).build().unwrap();
+        let sessions = SessionManager::builder(MemoryStore::new()).clock(clock).build();
+        let other = LoginFlow::builder(moojo, sessions).challenges(world.challenges.clone());
+        let other = other.build();
+        // A person who clicks twice, or calls that wait in both.
+        world.send().await.unwrap();
+        let error = other.send_code(&alice(), &phone()).await.unwrap_err();
+        assert!(matches!(error, LoginError::ResendTooSoon { .. }), "{error:?}");
+        assert_eq!((world.fake.count(SEND), fake.count(SEND)), (1, 0), "{apart} s");
+        assert!(other.pending(&alice()).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn rule_8_a_clock_that_was_set_back_keeps_nobody_from_a_login() {
+    let world = world();
+    world.send().await.unwrap();
+    world.clock.jump_wall(TimeDelta::hours(-1));
+    world.send().await.unwrap();
+    assert_eq!(world.fake.count(SEND), 2);
+    // By less than a cooldown: it takes as much longer.
+    world.clock.jump_wall(TimeDelta::seconds(-30));
+    assert!(matches!(world.send().await, Err(LoginError::ResendTooSoon { .. })));
+    world.pass(60);
+    world.send().await.unwrap();
 }
 
 #[tokio::test]

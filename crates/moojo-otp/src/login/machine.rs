@@ -164,8 +164,10 @@ impl Policy {
         now: DateTime<Utc>,
     ) -> Result<(), Refusal> {
         let Some(record) = record else { return Ok(()) };
-        // A send in the future is one before the clock was set back.
-        if record.sent_at() <= now && now < record.resend_at() {
+        // One far in the future is one before the clock was set back. One that is not may be that of
+        // a process whose clock is ahead of this one's.
+        let is_past = record.sent_at() <= later(now, self.resend_cooldown);
+        if is_past && now < record.resend_at() {
             return Err(Refusal::TooSoon { retry_at: record.resend_at() });
         }
         Ok(())
