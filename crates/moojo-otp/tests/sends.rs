@@ -268,6 +268,18 @@ async fn rule_8_a_clock_that_was_set_back_keeps_nobody_from_a_login() {
 }
 
 #[tokio::test]
+async fn rule_12_what_was_sent_before_the_clock_was_set_back_is_not_counted_for_ever() {
+    let world = world_with(MemoryStore::new(), |flow| flow.sends_per_number(1, HOUR));
+    world.clock.jump_wall(TimeDelta::days(1));
+    world.send().await.unwrap();
+    world.clock.jump_wall(TimeDelta::days(-1));
+    world.send().await.unwrap();
+    // By less than a window, it is counted for as much longer.
+    world.clock.jump_wall(TimeDelta::minutes(-59));
+    assert_eq!(world.send().await.unwrap_err().retry_at(), Some(minutes(60)));
+}
+
+#[tokio::test]
 async fn rule_12_the_limit_of_those_who_do_not_answer_can_be_set() {
     for (limit, sends) in [(1, 1), (2, 2), (100, 100), (101, 120), (u32::MAX, 120)] {
         let world = world_with(MemoryStore::new(), |flow| {

@@ -97,8 +97,10 @@ impl ChallengeStore for MemoryChallengeStore {
         }
         let window = TimeDelta::from_std(quota.window).map_err(StoreError::refused)?;
         let end = now.checked_add_signed(window).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        // A use that ends still later was counted before the clock was set back.
+        let last = end.checked_add_signed(window).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let ends = state.uses.entry(quota.key.to_owned()).or_default();
-        while ends.front().is_some_and(|end| *end <= now) {
+        while ends.front().is_some_and(|end| *end <= now || last < *end) {
             ends.pop_front();
         }
         if ends.len() < quota.limit as usize {
