@@ -555,3 +555,38 @@ async fn a_worker_is_given_nobody_whose_session_can_be_renewed() {
     assert_eq!(hook.calls(), 1);
     worker.abort();
 }
+
+#[tokio::test]
+async fn a_call_that_waits_for_a_longer_life_asks_nobody_who_can_be_renewed() {
+    // No worker takes care of the queue.
+    let (sessions, _, clock, hook) = with_hook(two_hours());
+    let alice = user("alice");
+    sessions.insert(ending_in(&alice, 30 * MINUTE, &clock)).await.unwrap();
+    let wait = Wait::up_to(MINUTE).valid_for(45 * MINUTE);
+    hook.shut();
+    let call = tokio::spawn({
+        let (sessions, alice, wait) = (sessions.clone(), alice.clone(), wait.clone());
+        async move { sessions.wait_with(&alice, &wait).await }
+    });
+    turns().await;
+    assert!(sessions.reauth_queue().is_empty(), "a false prompt");
+    hook.open();
+    turns().await;
+    assert!(call.is_finished(), "it waits for a person");
+    assert_eq!(call.await.unwrap().unwrap().access_token().expose_secret(), "renewed-0");
+    assert_eq!(*hook.0.reasons.lock(), [ReauthReason::ExpiresTooSoon]);
+
+    // One that is of no help is left alone, and the person is asked.
+    let (sessions, _, clock, hook) = with_hook(Does::Fails);
+    sessions.insert(ending_in(&alice, 30 * MINUTE, &clock)).await.unwrap();
+    let call = tokio::spawn({
+        let (sessions, alice) = (sessions.clone(), alice.clone());
+        async move { sessions.wait_with(&alice, &wait).await }
+    });
+    turns().await;
+    assert_eq!((sessions.reauth_queue().len(), hook.calls()), (1, 1));
+    let login = fresh(&alice, "long", &clock);
+    sessions.insert(login.clone()).await.unwrap();
+    assert_eq!(call.await.unwrap().unwrap(), login);
+    assert_eq!(hook.calls(), 1);
+}

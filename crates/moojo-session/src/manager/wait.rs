@@ -84,7 +84,12 @@ impl Inner {
                 Ok(session) if lives(&session, needed_end) => return Ok(session),
                 Ok(session) => {
                     self.check_life(&session, wait.valid_for)?;
-                    self.signal(slot.user(), ReauthReason::ExpiresTooSoon)
+                    let reason = ReauthReason::ExpiresTooSoon;
+                    let renewed = self.renew(slot, reason, needed_end).await?;
+                    if let Some(session) = renewed.filter(|session| lives(session, needed_end)) {
+                        return Ok(session);
+                    }
+                    self.signal(slot.user(), reason)
                 }
                 Err(Error::ReauthRequired(signal)) => signal,
                 Err(other) => return Err(other),
@@ -96,10 +101,13 @@ impl Inner {
                 return Err(signal.with_waited(wait.timeout).into());
             }
             over = poll_fn(|cx| {
-                if arrival.as_mut().poll(cx).is_ready() || gap.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(false);
+                // First of all: whoever is woken again and again comes to an end, too.
+                if deadline.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(true);
                 }
-                deadline.as_mut().poll(cx).map(|()| true)
+                let woken =
+                    arrival.as_mut().poll(cx).is_ready() || gap.as_mut().poll(cx).is_ready();
+                if woken { Poll::Ready(false) } else { Poll::Pending }
             })
             .await;
         }
