@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use common::{TestStore, fresh, session, setup, start, turns, user};
+use futures_util::FutureExt;
 use moojo_session::{
     ChangeStream, Clock, Error, ManualClock, ReauthReason, Reauthenticate, Session, SessionId,
     SessionManager, SessionManagerBuilder, SessionStore, StoreError, UserId, Wait, async_trait,
@@ -589,4 +590,38 @@ async fn a_call_that_waits_for_a_longer_life_asks_nobody_who_can_be_renewed() {
     sessions.insert(login.clone()).await.unwrap();
     assert_eq!(call.await.unwrap().unwrap(), login);
     assert_eq!(hook.calls(), 1);
+}
+
+#[tokio::test]
+async fn rule_7_for_what_no_login_can_give_nobody_is_asked_again_and_again() {
+    let (sessions, _, clock) = setup();
+    let (queue, alice) = (sessions.reauth_queue(), user("alice"));
+    // Nobody knows yet how long a session of hers lives.
+    let call = tokio::spawn({
+        let (sessions, alice) = (sessions.clone(), alice.clone());
+        let wait = Wait::up_to(60 * MINUTE).valid_for(180 * MINUTE);
+        async move { sessions.wait_with(&alice, &wait).await }
+    });
+    turns().await;
+    let mut held = queue.try_next().await.unwrap();
+    clock.advance(MINUTE / 2);
+    let login = fresh(&alice, "one", &clock);
+    sessions.insert(login.clone()).await.unwrap();
+    assert!(matches!(call.await.unwrap(), Err(Error::LifeTooShort { .. })));
+    assert!(held.over().now_or_never().is_some(), "its worker goes on asking");
+    drop(held);
+    assert!(queue.is_empty() && queue.try_next().await.is_none(), "she has just logged in");
+
+    // The same when the call has gone before.
+    sessions.reject(&login).await.unwrap();
+    let wait = Wait::up_to(60 * MINUTE).valid_for(180 * MINUTE);
+    let mut call = Box::pin(sessions.wait_with(&alice, &wait));
+    while queue.is_empty() {
+        assert!(futures_util::poll!(call.as_mut()).is_pending());
+        tokio::task::yield_now().await;
+    }
+    drop(call);
+    let held = queue.try_next().await.unwrap();
+    held.answer(fresh(&alice, "two", &clock)).await.unwrap();
+    assert!(queue.is_empty() && queue.try_next().await.is_none(), "she has just logged in");
 }

@@ -24,8 +24,8 @@ mod state;
 pub use claim::{Claim, ClaimLost};
 pub use request::ReauthRequest;
 
+use state::{Came, Refused, Requests};
 pub(super) use state::{Place, Want};
-use state::{Refused, Requests};
 
 /// How long a request is put aside when the store cannot say whether it is still needed.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
@@ -99,8 +99,8 @@ impl Inner {
     /// A session has come. Under the slot's lock.
     pub(super) fn answered(&self, session: &Session) {
         if self.queue.len.load(Ordering::Acquire) > 0 {
-            let (user, end) = (session.user(), session.expires_nanos());
-            self.queue.with(|requests| requests.close(user, end));
+            let (user, came) = (session.user(), Came::of(session));
+            self.queue.with(|requests| requests.close(user, came));
         }
         if let Some(notices) = &self.notices {
             notices.arrived(session, self.clock.read().unix_nanos);
@@ -268,7 +268,7 @@ impl ReauthQueue {
         {
             let locked = slot.lock();
             let Some(session) = locked.live(inner.now(), inner.epoch()) else { return Ok(false) };
-            if claim.finish(session.expires_nanos()) {
+            if claim.finish(Came::of(&session)) {
                 return Ok(false);
             }
         }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::super::SessionManager;
 use super::super::events::Event;
 use super::request::ReauthRequest;
-use super::state::Claimed;
+use super::state::{Came, Claimed};
 use crate::error::Error;
 use crate::reauth::DeclineReason;
 use crate::session::Session;
@@ -155,10 +155,10 @@ impl Claim {
         Some(self)
     }
 
-    /// Closes the request if a session that ends at `end` is enough for it.
-    pub(super) fn finish(&self, end: i64) -> bool {
+    /// Closes the request if the session that has come is enough for it.
+    pub(super) fn finish(&self, came: Came) -> bool {
         let user = self.request.user();
-        self.sessions.0.queue.with(|requests| requests.finish(user, self.claim, end))
+        self.sessions.0.queue.with(|requests| requests.finish(user, self.claim, came))
     }
 
     fn give_back(&self, after: Duration) -> bool {

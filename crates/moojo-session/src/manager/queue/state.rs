@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::request::ReauthRequest;
 use crate::reauth::{DeclineReason, Declined, Purpose, ReauthReason, ReauthRequired};
+use crate::session::Session;
 use crate::user::UserId;
 
 mod entry;
@@ -62,6 +63,19 @@ impl<'a> Want<'a> {
     pub(in crate::manager) fn new(signal: &'a ReauthRequired, needed_end: Option<i64>) -> Self {
         let (user, reason, since) = (signal.user(), signal.reason(), signal.at());
         Self { user, reason, since, needed_end }
+    }
+}
+
+/// What there is to know of a session that has come.
+#[derive(Clone, Copy)]
+pub(in crate::manager) struct Came {
+    issued: DateTime<Utc>,
+    end: i64,
+}
+
+impl Came {
+    pub(in crate::manager) fn of(session: &Session) -> Self {
+        Self { issued: session.issued_at(), end: session.expires_nanos() }
     }
 }
 
@@ -213,9 +227,9 @@ impl Requests {
         }
     }
 
-    /// A session has come that ends at `end`. Says whether there was a request that it answers.
-    pub(super) fn close(&mut self, user: &UserId, end: i64) -> bool {
-        let answered = |entry: &Entry| entry.needed_end.is_none_or(|needed| needed <= end);
+    /// A session has come. Says whether there was a request that it answers.
+    pub(super) fn close(&mut self, user: &UserId, came: Came) -> bool {
+        let answered = |entry: &Entry| entry.is_answered_by(came);
         self.entries.get(user).is_some_and(answered) && self.take(user).is_some()
     }
 
@@ -312,9 +326,9 @@ impl Requests {
         })
     }
 
-    /// Closes the claimed request if a session that ends at `end` is enough by now.
-    pub(super) fn finish(&mut self, user: &UserId, claim: u64, end: i64) -> bool {
-        self.claimed_by(user, claim).is_some() && self.close(user, end)
+    /// Closes the claimed request if the session that has come is enough by now.
+    pub(super) fn finish(&mut self, user: &UserId, claim: u64, came: Came) -> bool {
+        self.claimed_by(user, claim).is_some() && self.close(user, came)
     }
 
     /// Closes the claimed request if no call waits for it: one that comes at the same time either

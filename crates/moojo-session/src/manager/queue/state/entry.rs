@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use super::super::request::ReauthRequest;
-use super::{Generation, Moment};
+use super::{Came, Generation, Moment};
 use crate::reauth::{Declined, Purpose, ReauthReason};
 use crate::user::UserId;
 
@@ -52,6 +52,11 @@ impl Entry {
 
     pub(super) fn is_claimed_by(&self, claim: u64) -> bool {
         matches!(self.status, Status::Claimed { claim: by, .. } if by == claim)
+    }
+
+    /// If the person has logged in since it was opened, no other login would be better.
+    pub(super) fn is_answered_by(&self, came: Came) -> bool {
+        self.needed_end.is_none_or(|needed| needed <= came.end) || self.since <= came.issued
     }
 
     /// Whether nobody waits for it, and nobody has asked for the session for long.

@@ -17,6 +17,11 @@ fn time(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(seconds, 0).unwrap()
 }
 
+/// A session from before all requests.
+fn came(end: i64) -> Came {
+    Came { issued: time(-1), end }
+}
+
 fn signal(user: &UserId) -> ReauthRequired {
     ReauthRequired::new(user.clone(), ReauthReason::Missing, time(0))
 }
@@ -95,8 +100,16 @@ fn a_session_that_was_found_ends_no_claim_that_needs_more_by_now() {
     requests.want_of(&alice, None, 0).ok().unwrap();
     let claimed = requests.claim(None, 50, 0).unwrap();
     requests.want_of(&alice, Some(10), 1).ok().unwrap();
-    assert!(!requests.finish(&alice, claimed.claim, 9));
-    assert!(requests.finish(&alice, claimed.claim, 10));
+    assert!(!requests.finish(&alice, claimed.claim, came(9)));
+    assert!(requests.finish(&alice, claimed.claim, came(10)));
+}
+
+#[test]
+fn a_login_since_it_was_opened_answers_a_request_that_needs_more() {
+    let (mut requests, alice) = (requests(), user(0));
+    requests.want_of(&alice, Some(10), 1).ok().unwrap();
+    assert!(!requests.close(&alice, came(9)));
+    assert!(requests.close(&alice, Came { issued: time(0), end: 9 }));
 }
 
 #[test]

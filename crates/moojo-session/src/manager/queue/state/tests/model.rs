@@ -204,7 +204,7 @@ fn run(step: Step, real: &mut Requests, model: &mut Model) {
             let is = |r: &Request| r.user == of && r.needed.is_none_or(|needed| needed <= end);
             let expected = model.requests.iter().any(is);
             model.requests.retain(|request| !is(request));
-            assert_eq!(real.close(&user(of), end), expected);
+            assert_eq!(real.close(&user(of), came(end)), expected);
         }
         Step::Claim(of, lease) => {
             let until = model.now + lease;
@@ -269,7 +269,7 @@ fn run(step: Step, real: &mut Requests, model: &mut Model) {
             if expected {
                 model.requests.retain(|request| request.number != number);
             }
-            assert_eq!(real.finish(&user(of), claim, end), expected);
+            assert_eq!(real.finish(&user(of), claim, came(end)), expected);
         }
     }
 }
