@@ -261,5 +261,6 @@ async fn rule_12_people_that_hang_do_not_pile_up() {
     let request = world.sessions.reauth_queue().list(None, 1).remove(0);
     assert_eq!(request.handed_out(), 6, "each time that the lease was over");
     assert_eq!(Arc::strong_count(&looking), 3, "this one, the worker's, and one that looks");
-    (worker.abort(), call.abort());
+    worker.abort();
+    call.abort();
 }
