@@ -108,8 +108,10 @@ impl Asking {
         loop {
             let half = self.clock.sleep(self.worker.lease / 2);
             tokio::select! {
-                outcome = &mut work => return Ok(outcome),
+                // First: nobody is asked who has logged in meanwhile.
+                biased;
                 () = self.claim.over() => return Err(End::Over),
+                outcome = &mut work => return Ok(outcome),
                 () = half => self.claim.renew(self.worker.lease).map_err(|_| End::Over)?,
             }
         }
