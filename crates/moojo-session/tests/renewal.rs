@@ -427,6 +427,38 @@ async fn rule_6_a_store_that_does_not_take_the_renewed_session_prompts_nobody() 
     assert!(sessions.ensure_valid_for(&bob, 45 * MINUTE).await.is_ok());
 }
 
+#[tokio::test]
+async fn a_renewed_session_that_the_store_did_not_take_is_kept_and_not_made_again() {
+    let clock = ManualClock::new(start());
+    let store = Stubborn::new(TestStore::new(&clock));
+    let hook = Hook::new(&clock, two_hours());
+    let sessions = builder(&store, &clock, &hook).build();
+    let alice = user("alice");
+    store.takes.store(false, Ordering::SeqCst);
+    for _ in 0..100 {
+        assert!(matches!(sessions.get(&alice).await, Err(Error::Store(_))));
+    }
+    assert_eq!(hook.calls(), 1, "each is a login at Moojo");
+    store.takes.store(true, Ordering::SeqCst);
+    let session = sessions.get(&alice).await.unwrap();
+    assert_eq!(session.access_token().expose_secret(), "renewed-0");
+
+    // Unless it has ended, or the user was logged out.
+    sessions.reject(&session).await.unwrap();
+    store.takes.store(false, Ordering::SeqCst);
+    assert!(matches!(sessions.get(&alice).await, Err(Error::Store(_))));
+    clock.advance(120 * MINUTE);
+    store.takes.store(true, Ordering::SeqCst);
+    let session = sessions.get(&alice).await.unwrap();
+    assert_eq!(session.access_token().expose_secret(), "renewed-2");
+    sessions.reject(&session).await.unwrap();
+    store.takes.store(false, Ordering::SeqCst);
+    assert!(matches!(sessions.get(&alice).await, Err(Error::Store(_))));
+    store.takes.store(true, Ordering::SeqCst);
+    sessions.revoke(&alice).await.unwrap();
+    assert_eq!(reason(sessions.get(&alice).await), ReauthReason::Revoked);
+}
+
 // Sessions that have to be good for so long.
 
 #[tokio::test]

@@ -25,7 +25,7 @@ pub(super) struct Renewal {
 impl Inner {
     /// Tries it, or waits for the try that is under way, unless it was of no help a moment ago or
     /// there is a session by now that ends when it is needed to. What the hook gives is saved; that
-    /// the store does not take it is no reason to ask anybody (rule 6).
+    /// the store does not take it is no reason to ask anybody (rule 6), nor the hook for another.
     pub(super) async fn renew(
         self: &Arc<Self>,
         slot: &SlotRef,
@@ -148,7 +148,14 @@ impl Attempt {
     async fn renew(&self, reason: ReauthReason) -> Result<Option<Session>, StoreError> {
         let Self { manager, slot, .. } = self;
         let Some(renewal) = &manager.renewal else { return Ok(None) };
-        let Some(session) = manager.ask_hook(renewal, slot, reason).await else { return Ok(None) };
+        let unsaved = slot.lock().take_unsaved(manager.now());
+        let session = match unsaved {
+            Some(session) => session,
+            None => match manager.ask_hook(renewal, slot, reason).await {
+                Some(session) => session,
+                None => return Ok(None),
+            },
+        };
         // The user was logged out meanwhile, and stays so.
         if !slot.lock().is_renewing(&self.renewing) {
             return Ok(None);
@@ -158,6 +165,7 @@ impl Attempt {
             Ok(()) => Ok(Some(session)),
             Err(Error::Store(error)) => {
                 tracing::warn!(%user, %error, "the renewed session could not be saved");
+                slot.lock().keep_unsaved(&self.renewing, session);
                 Err(error)
             }
             Err(error) => {

@@ -56,6 +56,8 @@ pub(super) struct Busy {
     renewing: Option<Renewing>,
     renewals_failed: u32,
     renew_from: u64,
+    /// What a silent renewal gave and the store did not take: it is tried again with that.
+    unsaved: Option<Session>,
     /// Whether it was revoked, or that was tried, since the last session: nothing is renewed then.
     revoked: bool,
 }
@@ -105,6 +107,7 @@ impl Locked<'_> {
         busy.doubted = None;
         busy.signalled = false;
         busy.renewals_failed = 0;
+        busy.unsaved = None;
         busy.revoked = false;
         busy.renew_from = 0;
     }
@@ -246,6 +249,18 @@ impl Locked<'_> {
         self.busy().renewing.as_ref().is_some_and(|current| current.same_channel(renewing))
     }
 
+    /// Keeps what `renewing` gave for the next one, if it is still under way.
+    pub(in crate::manager) fn keep_unsaved(&mut self, renewing: &Renewing, session: Session) {
+        if self.is_renewing(renewing) {
+            self.busy().unsaved = Some(session);
+        }
+    }
+
+    /// What an earlier renewal gave that is live still.
+    pub(in crate::manager) fn take_unsaved(&mut self, now: Now) -> Option<Session> {
+        self.busy().unsaved.take().filter(|session| now.wall < session.expires_nanos())
+    }
+
     pub(in crate::manager) fn renewal_failed(&mut self, now: u64, first: Duration, most: Duration) {
         let busy = self.busy();
         let pause = first.saturating_mul(1 << busy.renewals_failed.min(16)).min(most);
@@ -309,6 +324,7 @@ impl Locked<'_> {
         let busy = self.busy();
         busy.version += 1;
         busy.renewing = None;
+        busy.unsaved = None;
         busy.revoked = true;
     }
 
@@ -363,6 +379,7 @@ impl Drop for Locked<'_> {
                 && !busy.signalled
                 && busy.renewing.is_none()
                 && busy.renewals_failed == 0
+                && busy.unsaved.is_none()
                 && !busy.revoked
         });
         if idle {
