@@ -534,6 +534,31 @@ async fn a_renewal_that_is_too_short_has_the_person_asked() {
 }
 
 #[tokio::test]
+async fn a_renewal_that_is_too_short_is_not_made_again_and_again() {
+    let (sessions, _, clock, hook) = with_hook(Does::Renews(TimeDelta::minutes(40)));
+    let (queue, alice) = (sessions.reauth_queue(), user("alice"));
+    sessions.insert(ending_in(&alice, 30 * MINUTE, &clock)).await.unwrap();
+    let call = tokio::spawn({
+        let (sessions, alice) = (sessions.clone(), alice.clone());
+        let wait = Wait::up_to(20 * MINUTE).valid_for(45 * MINUTE);
+        async move { sessions.wait_with(&alice, &wait).await }
+    });
+    turns().await;
+    for _ in 0..10 {
+        let outcome = sessions.ensure_valid_for(&alice, 45 * MINUTE).await;
+        assert_eq!(reason(outcome), ReauthReason::ExpiresTooSoon);
+    }
+    assert_eq!((queue.len(), hook.calls()), (1, 1));
+    clock.advance(MINUTE / 2);
+    assert!(sessions.ensure_valid_for(&alice, 45 * MINUTE).await.is_err());
+    turns().await;
+    assert_eq!(hook.calls(), 2, "after the pause");
+    let login = fresh(&alice, "long", &clock);
+    sessions.insert(login.clone()).await.unwrap();
+    assert_eq!(call.await.unwrap().unwrap(), login);
+}
+
+#[tokio::test]
 async fn a_call_can_wait_for_a_session_that_lives_longer() {
     let (sessions, _, clock) = setup();
     let (queue, alice) = (sessions.reauth_queue(), user("alice"));

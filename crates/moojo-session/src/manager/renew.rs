@@ -77,9 +77,9 @@ impl Inner {
         drop(locked);
         // A task of its own, as a load's: it survives the caller that started it (rule 10).
         let (manager, slot) = (Arc::clone(self), SlotRef::clone(slot));
-        let attempt = Attempt { manager, slot, outcome, renewing: renewing.clone() };
-        tokio::spawn(attempt.run(reason));
-        Begun::UnderWay(renewing)
+        let begun = Begun::UnderWay(renewing.clone());
+        tokio::spawn(Attempt { manager, slot, needed_end, outcome, renewing }.run(reason));
+        begun
     }
 
     async fn ask_hook(
@@ -128,6 +128,7 @@ enum Begun {
 struct Attempt {
     manager: Arc<Inner>,
     slot: SlotRef,
+    needed_end: Option<i64>,
     outcome: watch::Sender<Option<Result<Option<Session>, StoreError>>>,
     /// The other end of `outcome`, by which the slot knows this attempt.
     renewing: Renewing,
@@ -137,7 +138,10 @@ impl Attempt {
     async fn run(self, reason: ReauthReason) {
         let outcome = self.renew(reason).await;
         let mut slot = self.slot.lock();
-        if let (Ok(None), Some(renewal)) = (&outcome, &self.manager.renewal) {
+        // A session that ends too soon is of no help either.
+        let lives = |session: &Session| lives(session, self.needed_end);
+        let helped = outcome.as_ref().map_or(true, |session| session.as_ref().is_some_and(lives));
+        if let (false, Some(renewal)) = (helped, &self.manager.renewal) {
             slot.renewal_failed(self.manager.moment(), renewal.pause.0, renewal.pause.1);
         }
         slot.end_renewal(&self.renewing);
