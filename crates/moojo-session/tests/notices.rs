@@ -147,3 +147,26 @@ async fn the_forecast_says_how_many_end_in_which_minute() {
     let without = SessionManager::new(MemoryStore::new());
     assert!(without.forecast(5).is_none() && without.expiry_notices().is_none());
 }
+
+#[tokio::test]
+async fn who_only_forecasts_keeps_no_place_for_sessions_that_have_ended() {
+    let clock = ManualClock::new(start());
+    let sessions = SessionManager::builder(MemoryStore::new())
+        .clock(clock.clone())
+        .expiry_notices([minutes(15)])
+        .max_users(2)
+        .build();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        sessions.insert(fresh(&user(name), "one", &clock)).await.unwrap();
+        clock.advance(minutes(70));
+    }
+    let notices = sessions.expiry_notices().unwrap();
+    assert_eq!((notices.left_out(), notices.scheduled()), (0, 2));
+    let forecast = sessions.forecast(120).unwrap();
+    assert_eq!(forecast.iter().sum::<usize>(), 1);
+    // There is no room for a third that is live.
+    for name in ["g", "h"] {
+        sessions.insert(fresh(&user(name), "one", &clock)).await.unwrap();
+    }
+    assert_eq!(notices.left_out(), 1);
+}

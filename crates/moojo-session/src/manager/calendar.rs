@@ -159,6 +159,9 @@ impl State {
         if known.is_some_and(|index| self.roster.entries()[index].id == id) {
             return;
         }
+        if known.is_none() && end > now {
+            self.make_room(now);
+        }
         let index = match known {
             Some(index) if end <= now => return self.remove(index),
             None if end <= now => return,
@@ -177,6 +180,15 @@ impl State {
         *self.ending.entry(second(end)).or_default() += 1;
         let lead = self.leads.partition_point(|lead| end.saturating_sub(*lead) <= now);
         self.appoint(index, lead, self.second_of(end, lead));
+    }
+
+    /// Lets go of a session that has ended, if it is needed: perhaps nobody takes what is due.
+    fn make_room(&mut self, now: i64) {
+        let Some((due, first)) = self.agenda.first() else { return };
+        let has_ended = due <= second(now) && self.roster.entries()[first].end <= now;
+        if has_ended && self.roster.len() >= self.max {
+            self.remove(first);
+        }
     }
 
     /// What is first due, if anything is.
