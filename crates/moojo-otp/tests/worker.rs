@@ -264,3 +264,46 @@ async fn rule_12_people_that_hang_do_not_pile_up() {
     worker.abort();
     call.abort();
 }
+
+#[tokio::test]
+async fn rule_10_workers_that_go_away_at_any_moment_send_one_code_and_lose_nothing() {
+    let world = world();
+    let asked = watch::Sender::new(0);
+    let call = call(&world);
+    turns().await;
+    let queue = world.sessions.reauth_queue();
+    for polls in 0..60 {
+        let people = Says(|_, _| code("000000"), asked.clone());
+        let mut worker = Box::pin(LoginWorker::new(world.flow.clone(), people).run());
+        world.fake.hold();
+        for _ in 0..polls {
+            assert!(poll_once(&mut worker).await.is_none());
+            tokio::task::yield_now().await;
+            if polls % 3 == 0 {
+                world.fake.release();
+                world.fake.hold();
+            }
+        }
+        drop(worker);
+        turns().await;
+        world.fake.release();
+        turns().await;
+        if world.fake.count(AUTHENTICATE) > 0 {
+            break; // Moojo has taken the code.
+        }
+        let request = queue.list(None, 1).remove(0);
+        assert_eq!((request.waiting(), queue.len()), (1, 1));
+        assert!(queue.claim(&alice()).await.is_some(), "its claim went with it");
+    }
+    assert!(call.await.unwrap().is_ok());
+    assert_eq!((world.fake.count(SEND), world.fake.count(AUTHENTICATE)), (1, 1));
+    assert!(queue.is_empty());
+}
+
+async fn poll_once<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> Option<F::Output> {
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
+}

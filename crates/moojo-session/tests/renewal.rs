@@ -682,3 +682,29 @@ async fn rule_7_for_what_no_login_can_give_nobody_is_asked_again_and_again() {
     held.answer(fresh(&alice, "two", &clock)).await.unwrap();
     assert!(queue.is_empty() && queue.try_next().await.is_none(), "she has just logged in");
 }
+
+#[tokio::test]
+async fn rule_10_a_call_that_goes_away_at_any_moment_takes_its_place_along() {
+    for polls in 1..12 {
+        let (sessions, _, clock, hook) = with_hook(Does::Fails);
+        let (queue, alice) = (sessions.reauth_queue(), user("alice"));
+        sessions.insert(ending_in(&alice, 30 * MINUTE, &clock)).await.unwrap();
+        hook.shut();
+        let wait = Wait::up_to(MINUTE).valid_for(45 * MINUTE);
+        let mut call = Box::pin(sessions.wait_with(&alice, &wait));
+        for poll in 0..polls {
+            assert!(futures_util::poll!(call.as_mut()).is_pending());
+            if poll == 5 {
+                hook.open();
+            }
+            turns().await;
+        }
+        drop(call);
+        hook.open();
+        turns().await;
+        let open = queue.list(None, 9);
+        assert_eq!(open.len(), usize::from(polls > 6), "{polls}");
+        assert!(open.iter().all(|request| request.waiting() == 0));
+        assert_eq!(hook.calls(), 1);
+    }
+}
