@@ -16,6 +16,9 @@ pub use people::{Ask, People, PersonReply};
 
 use asking::Asking;
 
+/// Less than this, between two tries of anything, would keep the worker busy with nothing else.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// Takes requests from the [`ReauthQueue`](moojo_session::ReauthQueue), has a code sent for each and
 /// asks the person for it.
 ///
@@ -80,23 +83,23 @@ impl LoginWorker {
 
     /// For how long a request is claimed. It is claimed anew at half that time as long as the person
     /// is being asked, so this is how long it takes until another worker has it after this one's
-    /// process has died. Default: 60 seconds.
+    /// process has died. Default: 60 seconds; at least 1.
     pub fn lease(mut self, time: Duration) -> Self {
-        self.lease = time;
+        self.lease = time.max(SHORTEST);
         self
     }
 
     /// How long a request is put aside when Moojo or a store does not work, unless they say.
-    /// Default: 30 seconds.
+    /// Default: 30 seconds; at least 1.
     pub fn pause(mut self, time: Duration) -> Self {
-        self.pause = time;
+        self.pause = time.max(SHORTEST);
         self
     }
 
     /// How long a person who did not answer is left alone, if calls still wait then.
-    /// Default: 5 minutes.
+    /// Default: 5 minutes; at least 1 second.
     pub fn ask_again_after(mut self, time: Duration) -> Self {
-        self.ask_again_after = time;
+        self.ask_again_after = time.max(SHORTEST);
         self
     }
 

@@ -307,3 +307,28 @@ async fn poll_once<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> Option<F::O
     })
     .await
 }
+
+#[tokio::test]
+async fn settings_of_no_time_at_all_keep_nobody_busy() {
+    type Set = fn(LoginWorker) -> LoginWorker;
+    let cases: [Set; 3] = [
+        |worker| worker.pause(Duration::ZERO),
+        |worker| worker.ask_again_after(Duration::ZERO),
+        |worker| worker.lease(Duration::ZERO),
+    ];
+    for (case, set) in cases.into_iter().enumerate() {
+        let world = world();
+        let asked = watch::Sender::new(0);
+        if case == 0 {
+            (0..100).for_each(|_| drop(world.fake.then(not_sent())));
+        }
+        let people = Says(|_, _| PersonReply::NoAnswer, asked.clone());
+        let worker = tokio::spawn(set(LoginWorker::new(world.flow.clone(), people)).run());
+        let call = call(&world);
+        turns().await;
+        let handed_out = world.sessions.reauth_queue().list(None, 1)[0].handed_out();
+        assert!(handed_out <= 1, "{case}: handed out {handed_out} times");
+        worker.abort();
+        call.abort();
+    }
+}

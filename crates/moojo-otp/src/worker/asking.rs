@@ -10,14 +10,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use moojo_session::{Challenge, Claim, Clock, DeclineReason, Session, UserId};
 
-use super::LoginWorker;
 use super::people::{Ask, PersonReply};
+use super::{LoginWorker, SHORTEST};
 use crate::login::LoginError;
 use crate::phone::PhoneNumber;
 
 /// How long it takes until a person is asked again whose reply could lead to nothing: whoever sees
 /// to the replies may not wait for a person at all.
-const BREATH: Duration = Duration::from_secs(1);
+const BREATH: Duration = SHORTEST;
 
 pub(super) struct Asking {
     worker: Arc<LoginWorker>,
@@ -214,7 +214,7 @@ impl Asking {
     }
 
     async fn save(&self, session: Session) -> End {
-        while self.claim.renew(self.worker.lease.max(self.worker.pause * 2)).is_ok() {
+        while self.claim.renew(self.worker.lease.max(self.worker.pause.saturating_mul(2))).is_ok() {
             self.clock.sleep(self.worker.pause).await;
             match self.worker.flow.sessions().insert(session.clone()).await {
                 Ok(()) | Err(moojo_session::Error::AlreadyExpired { .. }) => break,
