@@ -3,20 +3,20 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use common::{
-    AUTHENTICATE, Fake, NOW, SEND, TOKEN, alice, answer, answer_with, at, authenticated, builder,
-    clock, cut, not_sent, phone, refused, world, world_with,
+    AUTHENTICATE, Failing, Fake, NOW, SEND, TOKEN, alice, answer, answer_with, at, authenticated,
+    builder, clock, cut, not_sent, phone, refused, world, world_with,
 };
 use moojo_otp::{
     FirebaseJwt, LoginError, LoginFlow, MoojoError, PhoneFormat, PhoneNumber, VerificationCode,
 };
 use moojo_session::{
     AccessToken, Admission, Challenge, ChallengeState, ChallengeStore, MemoryStore, Quota,
-    Revision, Session, SessionId, SessionManager, SessionStore, StoreError, UserId, async_trait,
+    Revision, Session, SessionManager, StoreError, UserId, async_trait,
 };
 
 fn wrong(code: Result<Session, LoginError>) -> u32 {
@@ -402,36 +402,6 @@ async fn rule_6_a_failed_login_never_displaces_a_live_session() {
         let jwt = FirebaseJwt::new("jwt").unwrap();
         world.flow.login_with_jwt(&alice(), &jwt).await.unwrap_err();
         assert_eq!(world.sessions.get(&alice()).await.unwrap(), live);
-    }
-}
-
-/// Fails as many saves as it is told.
-#[derive(Debug, Default)]
-struct Failing {
-    store: MemoryStore,
-    saves: AtomicU32,
-}
-
-#[async_trait]
-impl SessionStore for Failing {
-    async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
-        self.store.load(user).await
-    }
-
-    async fn save(&self, session: &Session) -> Result<(), StoreError> {
-        let take = |left: u32| left.checked_sub(1);
-        match self.saves.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
-            Ok(_) => Err(StoreError::unavailable("down")),
-            Err(_) => self.store.save(session).await,
-        }
-    }
-
-    async fn remove(&self, user: &UserId) -> Result<bool, StoreError> {
-        self.store.remove(user).await
-    }
-
-    async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
-        self.store.remove_if_current(user, id).await
     }
 }
 

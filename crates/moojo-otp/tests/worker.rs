@@ -3,13 +3,17 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::{AUTHENTICATE, SEND, World, alice, not_sent, phone, refused, sent, world, world_with};
+use chrono::TimeDelta;
+use common::{
+    AUTHENTICATE, Failing, SEND, World, alice, not_sent, phone, refused, sent, world, world_with,
+};
 use moojo_otp::{
     Ask, LoginFlowBuilder, LoginWorker, People, PersonReply, PhoneNumber, VerificationCode,
 };
-use moojo_session::{Error, MemoryStore, Session, UserId, async_trait};
+use moojo_session::{AccessToken, Clock, Error, MemoryStore, Session, UserId, async_trait};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -319,8 +323,8 @@ async fn settings_of_no_time_at_all_keep_nobody_busy() {
     for (case, set) in cases.into_iter().enumerate() {
         let world = world();
         let asked = watch::Sender::new(0);
-        if case == 0 {
-            (0..100).for_each(|_| drop(world.fake.then(not_sent())));
+        for _ in 0..if case == 0 { 100 } else { 0 } {
+            world.fake.then(not_sent());
         }
         let people = Says(|_, _| PersonReply::NoAnswer, asked.clone());
         let worker = tokio::spawn(set(LoginWorker::new(world.flow.clone(), people)).run());
@@ -331,4 +335,32 @@ async fn settings_of_no_time_at_all_keep_nobody_busy() {
         worker.abort();
         call.abort();
     }
+}
+
+#[tokio::test]
+async fn a_login_that_waits_to_be_saved_displaces_no_newer_one() {
+    let store = Arc::new(Failing::default());
+    let world = world_with(Arc::clone(&store), |flow| flow);
+    let asked = watch::Sender::new(0);
+    store.saves.store(4, Ordering::SeqCst);
+    let people = Says(|_, _| code("133575"), asked.clone());
+    tokio::spawn(LoginWorker::new(world.flow.clone(), people).run());
+    let call = call(&world);
+    for _ in 0..20 {
+        turns().await;
+        world.clock.advance(Duration::from_millis(100));
+    }
+    assert_eq!((store.saves.load(Ordering::SeqCst), world.fake.count(AUTHENTICATE)), (0, 1));
+    assert!(!call.is_finished(), "the worker keeps it, and tries again");
+    // The person logs in somewhere else meanwhile.
+    let ends = world.clock.now() + TimeDelta::hours(2);
+    let newer = Session::builder(alice(), AccessToken::new("newer").unwrap()).expires_at(ends);
+    let newer = newer.build().unwrap();
+    world.sessions.insert(newer.clone()).await.unwrap();
+    assert_eq!(call.await.unwrap().unwrap(), newer);
+    for _ in 0..4 {
+        turns().await;
+        world.pass(10);
+    }
+    assert_eq!(world.sessions.get(&alice()).await.unwrap(), newer);
 }

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use moojo_session::{Challenge, Claim, Clock, DeclineReason, Session, UserId};
+use moojo_session::{Challenge, Claim, Clock, DeclineReason, Error, Session, UserId};
 
 use super::people::{Ask, PersonReply};
 use super::{LoginWorker, SHORTEST};
@@ -195,7 +195,7 @@ impl Asking {
     }
 
     /// What a code that made no session means for the next question. Says whether it was tried.
-    async fn not_logged_in(&self, error: LoginError, ask: &mut Ask) -> Result<bool, End> {
+    async fn not_logged_in(&mut self, error: LoginError, ask: &mut Ask) -> Result<bool, End> {
         match error {
             LoginError::WrongCode { attempts_left, .. } => {
                 ask.attempts_left = Some(attempts_left);
@@ -213,15 +213,21 @@ impl Asking {
         }
     }
 
-    async fn save(&self, session: Session) -> End {
-        while self.claim.renew(self.worker.lease.max(self.worker.pause.saturating_mul(2))).is_ok() {
-            self.clock.sleep(self.worker.pause).await;
-            match self.worker.flow.sessions().insert(session.clone()).await {
-                Ok(()) | Err(moojo_session::Error::AlreadyExpired { .. }) => break,
-                Err(error) => tracing::warn!(user = %self.user, %error, "a login is not saved yet"),
+    /// Saves it as soon as the store takes it, unless the user has logged in by other ways.
+    async fn save(&mut self, session: Session) -> End {
+        let worker = Arc::clone(&self.worker);
+        loop {
+            let pause = self.clock.sleep(worker.pause);
+            if self.kept(pause).await.is_err() {
+                return End::Over;
+            }
+            match self.kept(worker.flow.sessions().insert(session.clone())).await {
+                Ok(Err(error)) if !matches!(error, Error::AlreadyExpired { .. }) => {
+                    tracing::warn!(user = %self.user, %error, "a login is not saved yet");
+                }
+                _ => return End::Over,
             }
         }
-        End::Over
     }
 
     fn later(&self, error: &LoginError) -> End {

@@ -1,11 +1,12 @@
 //! A login flow over a fake Moojo.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use moojo_otp::{LoginError, LoginFlow, LoginFlowBuilder, VerificationCode};
 use moojo_session::{
-    Challenge, ChallengeStore, ManualClock, MemoryChallengeStore, MemoryStore, Session,
-    SessionManager, SessionStore,
+    Challenge, ChallengeStore, ManualClock, MemoryChallengeStore, MemoryStore, Session, SessionId,
+    SessionManager, SessionStore, StoreError, UserId, async_trait,
 };
 
 use super::{Fake, alice, builder, clock, phone};
@@ -51,5 +52,35 @@ impl World {
 
     pub(crate) fn pass(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+/// Fails as many saves as it is told.
+#[derive(Debug, Default)]
+pub(crate) struct Failing {
+    store: MemoryStore,
+    pub(crate) saves: AtomicU32,
+}
+
+#[async_trait]
+impl SessionStore for Failing {
+    async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
+        self.store.load(user).await
+    }
+
+    async fn save(&self, session: &Session) -> Result<(), StoreError> {
+        let take = |left: u32| left.checked_sub(1);
+        match self.saves.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
+            Ok(_) => Err(StoreError::unavailable("down")),
+            Err(_) => self.store.save(session).await,
+        }
+    }
+
+    async fn remove(&self, user: &UserId) -> Result<bool, StoreError> {
+        self.store.remove(user).await
+    }
+
+    async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
+        self.store.remove_if_current(user, id).await
     }
 }
