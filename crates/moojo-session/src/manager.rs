@@ -15,6 +15,7 @@ use crate::store::{SessionStore, StoreError};
 use crate::sync::{AtomicU32, AtomicUsize, timeout};
 use crate::user::UserId;
 
+mod breaker;
 mod builder;
 mod calendar;
 mod change;
@@ -37,6 +38,7 @@ pub use notices::{ExpiringSoon, ExpiryNotices};
 pub use queue::{Claim, ClaimLost, ReauthQueue, ReauthRequest};
 pub use wait::Wait;
 
+use breaker::Breaker;
 use feed::Feed;
 use notices::Notices;
 use queue::Queue;
@@ -85,6 +87,9 @@ struct Inner {
     clock: Arc<dyn Clock>,
     margin_nanos: u64,
     store_timeout: Duration,
+    breaker: Breaker,
+    max_staleness: Duration,
+    miss_life: Duration,
     table: Table,
     /// Goes up whenever changes of the store may have been missed.
     epoch: AtomicU32,
@@ -343,10 +348,21 @@ impl Inner {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        match timeout(self.store_timeout, call).await {
+        let outcome = match timeout(self.store_timeout, call).await {
             Ok(answer) => answer,
             Err(elapsed) => Err(StoreError::timed_out(elapsed)),
+        };
+        if self.breaker.note(&outcome, self.moment()) {
+            // Those who wait for a login have missed what happened meanwhile.
+            self.gaps.notify_waiters();
         }
+        outcome
+    }
+
+    /// One load, unless the store is resting. Changes are always made: somebody has typed a code.
+    async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
+        self.breaker.admit(self.moment(), self.store_timeout)?;
+        self.limited(self.store.load(user)).await
     }
 
     fn emit(&self, event: Event) {

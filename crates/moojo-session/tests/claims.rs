@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use common::queue::{LEASE, MINUTE, claim, next, soon, wait, want};
-use common::{TestStore, fresh, setup, start, turns, user};
+use common::{TestStore, fresh, session, setup, start, turns, user};
 use futures_util::FutureExt;
 use moojo_session::{DeclineReason, Error, ManualClock, MemoryStore, SessionManager};
 use parking_lot::Mutex;
@@ -197,10 +197,52 @@ async fn rule_6_while_the_store_is_down_nobody_is_handed_out() {
     assert!(!next.is_finished());
     assert_eq!(queue.len(), 3, "nothing is lost");
     store.fail(false);
-    clock.advance(Duration::from_secs(2));
+    // The longest rest of a store that was down.
+    clock.advance(Duration::from_secs(30));
     let held = soon(next).await.unwrap();
     assert_eq!(held.request().user(), &people[0], "the oldest first");
     assert_eq!(held.request().handed_out(), 1, "it was not handed out before");
+}
+
+#[tokio::test]
+async fn rule_6_a_store_that_is_down_is_not_asked_for_each_request() {
+    let (sessions, store, clock) = setup();
+    let queue = sessions.reauth_queue();
+    let people: Vec<_> = (0..1000).map(|n| user(&format!("user-{n}"))).collect();
+    for person in &people {
+        want(&sessions, person).await;
+    }
+    store.fail(true);
+    let before = store.loads();
+    let next = next(&queue);
+    for _ in 0..5 {
+        turns().await;
+        clock.advance(Duration::from_secs(2));
+    }
+    turns().await;
+    let loads = store.loads() - before;
+    assert!(loads <= 5 + 4, "{loads} loads in ten seconds");
+    assert_eq!(queue.len(), 1000);
+    store.fail(false);
+    clock.advance(Duration::from_secs(30));
+    soon(next).await.unwrap().release(Duration::ZERO).unwrap();
+    let mut handed_out = HashSet::new();
+    while let Some(held) = queue.try_next().await {
+        handed_out.insert(held.request().user().clone());
+        held.release(MINUTE).unwrap();
+    }
+    assert_eq!(handed_out.len(), 1000, "all at once");
+}
+
+#[tokio::test]
+async fn a_user_whose_record_cannot_be_read_holds_up_nobody() {
+    let (sessions, store, _) = setup();
+    let queue = sessions.reauth_queue();
+    let [poison, patient] = ["poison", "patient"].map(user);
+    want(&sessions, &poison).await;
+    want(&sessions, &patient).await;
+    store.forge(&poison, session(&patient, "of-another", start() + TimeDelta::hours(2)));
+    assert_eq!(claim(&queue).await.request().user(), &patient);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast};
 
+use super::breaker::{self, Breaker};
 use super::feed::Feed;
 use super::notices::Notices;
 use super::queue::Queue;
@@ -26,6 +27,9 @@ pub struct SessionManagerBuilder {
     clock: Arc<dyn Clock>,
     expiry_margin: Duration,
     store_timeout: Duration,
+    breaker: breaker::Settings,
+    max_staleness: Duration,
+    miss_life: Duration,
     max_users: usize,
     idle_after: Duration,
     max_waiters: usize,
@@ -51,6 +55,13 @@ impl SessionManagerBuilder {
             clock: Arc::new(SystemClock),
             expiry_margin: Duration::from_secs(30),
             store_timeout: Duration::from_secs(5),
+            breaker: breaker::Settings {
+                failures: 5,
+                pause: Duration::from_secs(1),
+                max_pause: Duration::from_secs(30),
+            },
+            max_staleness: Duration::from_secs(60),
+            miss_life: Duration::from_secs(1),
             max_users: 1 << 20,
             idle_after: Duration::from_secs(15 * 60),
             max_waiters: 100_000,
@@ -83,6 +94,38 @@ impl SessionManagerBuilder {
     /// How long one call of the store may take before it counts as failed. Default: 5 seconds.
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
         self.store_timeout = timeout;
+        self
+    }
+
+    /// When the store is given a rest: after so many calls in a row that failed because it is
+    /// [unavailable](crate::StoreErrorKind::Unavailable) or did not answer in time. From then on
+    /// loads fail at once, for `pause`; then one goes through to see, and each that fails doubles the
+    /// pause, up to `max_pause`. Saves and removals are always tried, and one that succeeds ends the
+    /// rest, as does the store's feed when it hears again.
+    ///
+    /// Sessions in memory stay in use meanwhile. Default: 5 calls, 1 second, 30 seconds.
+    pub fn store_breaker(mut self, failures: u32, pause: Duration, max_pause: Duration) -> Self {
+        self.breaker = breaker::Settings { failures: failures.max(1), pause, max_pause };
+        self
+    }
+
+    /// While the store's [feed](SessionStore::changes) hears nothing ([`Change::Disconnected`]
+    /// (crate::Change::Disconnected)), a session in memory is looked up again after this time at the
+    /// latest: a revocation by another process is known by then. If the store cannot be asked
+    /// either, the session stays in use until its end. Default: 60 seconds.
+    ///
+    /// A store without a feed is not looked up again: what other processes change is then known when
+    /// the session ends, or is refused.
+    pub fn max_staleness(mut self, time: Duration) -> Self {
+        self.max_staleness = time;
+        self
+    }
+
+    /// For how long it is remembered that a user has no session, so that calls for users who are not
+    /// logged in cost the store little. Only while the store's [feed](SessionStore::changes) is heard,
+    /// which tells of a login at once. Zero: never. Default: 1 second.
+    pub fn remember_misses(mut self, time: Duration) -> Self {
+        self.miss_life = time;
         self
     }
 
@@ -185,6 +228,9 @@ impl SessionManagerBuilder {
             clock: self.clock,
             margin_nanos: nanos(self.expiry_margin),
             store_timeout: self.store_timeout,
+            breaker: Breaker::new(self.breaker),
+            max_staleness: self.max_staleness,
+            miss_life: self.miss_life,
             table: Table::new(self.max_users, idle_seconds),
             epoch: AtomicU32::new(0),
             feed: Feed::default(),

@@ -1,16 +1,30 @@
 //! Listening to the store's change feed.
 
-use std::sync::atomic::Ordering;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 
 use super::Inner;
+use crate::clock::Sleep;
 use crate::store::{Change, ChangeStream};
 use crate::sync::{JoinHandle, Mutex, spawn};
 use crate::user::UserId;
 
 /// The task that listens. It ends with the manager.
 #[derive(Default)]
-pub(super) struct Feed(Mutex<Listening>);
+pub(super) struct Feed {
+    listening: Mutex<Listening>,
+    /// Whether all changes up to now have been told or are on their way.
+    hears: AtomicBool,
+}
+
+impl Feed {
+    pub(super) fn hears(&self) -> bool {
+        self.hears.load(Ordering::Acquire)
+    }
+}
 
 #[derive(Default)]
 enum Listening {
@@ -25,7 +39,7 @@ impl Inner {
     /// Sees to it that the change feed is listened to: from the first use on, and again if the
     /// runtime that did so has gone.
     pub(super) fn listen(self: &Arc<Self>) {
-        let mut listening = self.feed.0.lock();
+        let mut listening = self.feed.listening.lock();
         match &*listening {
             Listening::Never => return,
             Listening::Task(task) if !task.is_finished() => return,
@@ -37,6 +51,10 @@ impl Inner {
         } else {
             Listening::Task(spawn(follow(Arc::downgrade(self), changes)))
         };
+    }
+
+    fn until_stale(&self) -> Sleep {
+        self.clock.sleep(self.max_staleness)
     }
 
     /// Puts all that is known in doubt, and has those who wait look again.
@@ -60,7 +78,12 @@ impl Inner {
                     slot.lock().doubt();
                 }
             }
-            Change::Lagged | Change::Disconnected => self.changes_missed(),
+            Change::Lagged => {
+                // It hears again, so the store may be there again, too.
+                self.breaker.try_now(self.moment());
+                self.changes_missed();
+            }
+            Change::Disconnected => self.changes_missed(),
         }
     }
 
@@ -80,24 +103,70 @@ impl Inner {
 
 async fn follow(manager: Weak<Inner>, mut changes: ChangeStream) {
     let deaf = Deaf(manager);
-    while let Some(change) = changes.next().await {
-        match deaf.0.upgrade() {
-            Some(manager) => manager.apply(change),
-            None => return,
+    // Set while the feed hears nothing: when what is known is next in doubt.
+    let mut stale: Option<Sleep> = None;
+    loop {
+        match deaf.next(&mut changes, stale.as_mut()).await {
+            Next::Change(change) => {
+                let Some(manager) = deaf.0.upgrade() else { return };
+                match change {
+                    Change::Disconnected => stale = Some(manager.until_stale()),
+                    Change::Lagged => stale = None,
+                    _ => {}
+                }
+                manager.feed.hears.fetch_and(stale.is_none(), Ordering::AcqRel);
+                manager.apply(change);
+            }
+            Next::Stale => {
+                let Some(manager) = deaf.0.upgrade() else { return };
+                stale = Some(manager.until_stale());
+                manager.changes_missed();
+            }
+            Next::End => break,
         }
     }
     if let Some(manager) = deaf.0.upgrade() {
-        *manager.feed.0.lock() = Listening::Never;
+        *manager.feed.listening.lock() = Listening::Never;
     }
+}
+
+enum Next {
+    Change(Change),
+    /// It has heard nothing for as long as that may be.
+    Stale,
+    End,
 }
 
 /// From its end on nobody listens any more, whether the feed has ended or the runtime: requests of
 /// users in memory, who never come by [`Inner::listen`], are to notice as well.
 struct Deaf(Weak<Inner>);
 
+impl Deaf {
+    /// What comes next. Whoever waits for a change has heard all that were told before.
+    async fn next(&self, changes: &mut ChangeStream, mut stale: Option<&mut Sleep>) -> Next {
+        let mut next = pin!(changes.next());
+        poll_fn(|cx| {
+            if let Poll::Ready(next) = next.as_mut().poll(cx) {
+                return Poll::Ready(next.map_or(Next::End, Next::Change));
+            }
+            match &mut stale {
+                Some(stale) => stale.as_mut().poll(cx).map(|()| Next::Stale),
+                None => {
+                    if let Some(manager) = self.0.upgrade() {
+                        manager.feed.hears.store(true, Ordering::Release);
+                    }
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
 impl Drop for Deaf {
     fn drop(&mut self) {
         if let Some(manager) = self.0.upgrade() {
+            manager.feed.hears.store(false, Ordering::Release);
             manager.changes_missed();
         }
     }
@@ -105,7 +174,7 @@ impl Drop for Deaf {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        if let Listening::Task(task) = self.0.get_mut() {
+        if let Listening::Task(task) = self.listening.get_mut() {
             task.abort();
         }
     }

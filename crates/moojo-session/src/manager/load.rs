@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Inner;
+use super::breaker::is_outage;
 use super::events::Event;
 use super::queue::Want;
 use super::slot::{Load, Loaded, Locked, Slot, SlotRef};
@@ -21,9 +22,14 @@ const ATTEMPTS: u32 = 16;
 
 impl Inner {
     /// The live session of the slot's user, from the slot or from the store. If there is none, the
-    /// user has to log in: that becomes a request.
+    /// user has to log in: that becomes a request. What was missing a moment ago still is.
     pub(super) async fn get(self: &Arc<Self>, slot: &SlotRef) -> Result<Session, Error> {
-        let signal = match self.look(slot).await {
+        let missed = slot.lock().missed(self.moment(), self.epoch());
+        let looked = match missed.filter(|_| self.feed.hears()) {
+            Some(reason) => Err(self.signal(slot.user(), reason).into()),
+            None => self.look_or_last_known(slot).await,
+        };
+        let signal = match looked {
             Err(Error::ReauthRequired(signal)) => signal,
             other => return other,
         };
@@ -33,6 +39,20 @@ impl Inner {
         }
         self.want(&Want::new(&signal, None));
         Err(signal.into())
+    }
+
+    /// As [`Inner::look`], but while the store cannot be asked, the session last seen is good until
+    /// its end (rule 6).
+    pub(super) async fn look_or_last_known(
+        self: &Arc<Self>,
+        slot: &SlotRef,
+    ) -> Result<Session, Error> {
+        match self.look(slot).await {
+            Err(Error::Store(error)) if is_outage(&error) => {
+                slot.last_known(self.now()).ok_or(Error::Store(error))
+            }
+            other => other,
+        }
     }
 
     /// As [`Inner::get`], for who asks nobody to log in.
@@ -149,7 +169,7 @@ impl LoadTask {
         let Self { manager, slot, .. } = self;
         let version = slot.lock().version();
         let epoch = manager.epoch();
-        match manager.limited(manager.store.load(slot.user())).await {
+        match manager.load(slot.user()).await {
             Ok(found) => self.settle(found, version, epoch, may_renew),
             Err(error) => Settled::Over(Loaded::Failed(error)),
         }
@@ -195,6 +215,7 @@ impl LoadTask {
         }
         self.manager.unschedule(self.slot.user());
         let (reason, first) = slot.loaded_nothing(expired);
+        slot.set_missed(self.manager.moment_after(self.manager.miss_life), epoch);
         let version = slot.version();
         drop(slot);
         if first {

@@ -181,7 +181,9 @@ impl ReauthQueue {
             if let Some(claim) = self.claim_where(None).await {
                 return claim;
             }
-            let next = inner.queue.with(|requests| requests.next_timer());
+            // While the store rests, nothing is claimed before it is asked again.
+            let rest = inner.breaker.rests_until(inner.moment());
+            let next = rest.or_else(|| inner.queue.with(|requests| requests.next_timer()));
             let mut timer = next.map(|at| inner.sleep_until(at));
             poll_fn(|cx| {
                 if changed.as_mut().poll(cx).is_ready() {
@@ -229,6 +231,9 @@ impl ReauthQueue {
     async fn claim_where(&self, user: Option<&UserId>) -> Option<Claim> {
         let inner = &self.0.0;
         loop {
+            if user.is_none() && inner.breaker.rests_until(inner.moment()).is_some() {
+                return None;
+            }
             // The lease begins when it is handed out: the look comes before.
             let look = inner.queue.lease.saturating_add(inner.load_timeout());
             let (now, until) = (inner.moment(), inner.moment_after(look));

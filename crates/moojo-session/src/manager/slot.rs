@@ -116,6 +116,12 @@ impl Slot {
         Some(state.good(now, epoch)?.session.clone())
     }
 
+    /// The session, if it is live by both clocks, though changes may have been missed since.
+    pub(super) fn last_known(&self, now: Now) -> Option<Session> {
+        let state = self.state.read();
+        Some(state.live.as_ref().filter(|live| !live.is_over(now))?.session.clone())
+    }
+
     /// As [`Slot::live`], just what a request needs.
     #[inline]
     pub(super) fn pass(&self, now: Now, epoch: u32) -> Option<Pass> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Inner;
+use super::breaker::is_outage;
 use super::queue::{Place, Want};
 use super::slot::{Slot, SlotRef};
 use crate::error::{Error, Limit};
@@ -80,7 +81,9 @@ impl Inner {
             arrival.as_mut().enable();
             let mut gap = pin!(self.gaps.notified());
             gap.as_mut().enable();
-            let signal = match self.look(slot).await {
+            let signal = match self.look_or_last_known(slot).await {
+                // Who waits already goes on: there will be an answer, or the deadline (rule 6).
+                Err(Error::Store(error)) if waiter.waits() && !over && is_outage(&error) => None,
                 Ok(session) if lives(&session, needed_end) => return Ok(session),
                 Ok(session) => {
                     self.check_life(&session, wait.valid_for)?;
@@ -89,16 +92,18 @@ impl Inner {
                     if let Some(session) = renewed.filter(|session| lives(session, needed_end)) {
                         return Ok(session);
                     }
-                    self.signal(slot.user(), reason)
+                    Some(self.signal(slot.user(), reason))
                 }
-                Err(Error::ReauthRequired(signal)) => signal,
+                Err(Error::ReauthRequired(signal)) => Some(signal),
                 Err(other) => return Err(other),
             };
-            if !waiter.join(&signal, needed_end)? {
-                continue;
-            }
-            if over {
-                return Err(signal.with_waited(wait.timeout).into());
+            if let Some(signal) = signal {
+                if !waiter.join(&signal, needed_end)? {
+                    continue;
+                }
+                if over {
+                    return Err(signal.with_waited(wait.timeout).into());
+                }
             }
             over = poll_fn(|cx| {
                 // First of all: whoever is woken again and again comes to an end, too.
@@ -194,6 +199,11 @@ impl<'a> Waiter<'a> {
                 Err(Error::Overloaded { limit: Limit::WaitersOfUser(of_user) })
             }
         }
+    }
+
+    /// Whether the person is being asked for this call.
+    fn waits(&self) -> bool {
+        self.place.is_some()
     }
 
     /// Has the person asked, unless a session has come meanwhile: then it is `false`, and it has to

@@ -49,6 +49,8 @@ pub(super) struct Busy {
     doubted: Option<(SessionId, u64)>,
     /// The session that is being removed because the server refused it: a load may still see it.
     refused: Option<SessionId>,
+    /// Until when it is remembered that there is none, and the version and epoch that holds for.
+    missed: Option<(u64, u64, u32)>,
     /// Whether the signal was raised since the last session.
     signalled: bool,
     /// The silent renewal under way, how often it was of no help in a row, and from when on it may
@@ -103,6 +105,7 @@ impl Locked<'_> {
     fn arrived(&mut self) {
         let busy = self.busy();
         busy.gone = None;
+        busy.missed = None;
         busy.ended = None;
         busy.doubted = None;
         busy.signalled = false;
@@ -213,6 +216,19 @@ impl Locked<'_> {
         }
         let first = !std::mem::replace(&mut busy.signalled, true);
         (busy.gone.unwrap_or(ReauthReason::Missing), first)
+    }
+
+    pub(in crate::manager) fn set_missed(&mut self, until: u64, epoch: u32) {
+        let busy = self.busy();
+        busy.missed = Some((until, busy.version, epoch));
+    }
+
+    /// Why there is no session, if a load has found that a moment ago and nothing has happened since.
+    pub(in crate::manager) fn missed(&self, now: u64, epoch: u32) -> Option<ReauthReason> {
+        let busy = self.state.busy.as_ref()?;
+        let (until, version, when) = busy.missed?;
+        let holds = now < until && version == busy.version && when == epoch;
+        (holds && busy.changes == 0).then(|| busy.gone.unwrap_or(ReauthReason::Missing))
     }
 
     // Silent renewal.
