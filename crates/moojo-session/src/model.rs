@@ -127,10 +127,18 @@ pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Res
     let can_elapse = limit < Duration::from_secs(1);
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
-        Poll::Pending if can_elapse => timer.as_mut().poll(cx).map(|()| Err(Elapsed)),
+        Poll::Pending if can_elapse => timer.as_mut().poll(cx).map(|()| {
+            ELAPSED.set(ELAPSED.get() + 1);
+            Err(Elapsed)
+        }),
         Poll::Pending => Poll::Pending,
     })
     .await
+}
+
+/// How many time limits were over since this was last called.
+pub fn take_elapsed() -> usize {
+    ELAPSED.take()
 }
 
 /// Sleeps for as long as shuttle likes.
@@ -158,6 +166,7 @@ struct Task(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
 thread_local! {
     static LOST: Cell<bool> = const { Cell::new(false) };
+    static ELAPSED: Cell<usize> = const { Cell::new(0) };
 }
 
 impl Future for Task {
