@@ -22,6 +22,7 @@
 //! - `conformance`: the rules of the store traits as test cases for any store.
 //! - `serde`: `ExposedSession` and `ExposedChallenge`, as a store writes them, with the token and the
 //!   phone number in the clear.
+//! - `sealed`: `SealedStore`, which encrypts tokens before a store sees them.
 //!
 //! # Runtime
 //!
@@ -80,4 +81,6 @@ pub use store::{
     Change, ChangeStream, MemoryStore, MemoryStoreBuilder, Page, PageToken, SessionAdmin,
     SessionInfo, SessionStore, StoreError, StoreErrorKind,
 };
+#[cfg(feature = "sealed")]
+pub use store::{InvalidKeyName, KeyRing, Resealed, SealedStore, SealingKey};
 pub use user::{InvalidUserId, UserId};

@@ -28,6 +28,12 @@ impl AccessToken {
         header_value("access token", Self::SCHEME, token.into()).map(Self)
     }
 
+    /// One that a store kept, which may have been sealed and is longer then.
+    #[cfg(any(feature = "sealed", feature = "serde"))]
+    pub(crate) fn kept(token: String) -> Result<Self, InvalidSecret> {
+        checked("access token", Self::SCHEME, token, MAX_KEPT_BYTES).map(Self)
+    }
+
     /// The finished value of the `Authorization` header, `Bearer <token>`, marked sensitive.
     pub fn authorization(&self) -> &HeaderValue {
         &self.0
@@ -126,12 +132,25 @@ impl AsRef<[u8]> for Wiped {
     }
 }
 
+/// The longest token, sealed, takes less.
+#[cfg(any(feature = "sealed", feature = "serde"))]
+const MAX_KEPT_BYTES: usize = InvalidSecret::MAX_BYTES / 2 * 3;
+
 fn header_value(
     what: &'static str,
     prefix: &str,
-    mut secret: String,
+    secret: String,
 ) -> Result<HeaderValue, InvalidSecret> {
-    let value = check(what, &secret).map(|()| {
+    checked(what, prefix, secret, InvalidSecret::MAX_BYTES)
+}
+
+fn checked(
+    what: &'static str,
+    prefix: &str,
+    mut secret: String,
+    max_bytes: usize,
+) -> Result<HeaderValue, InvalidSecret> {
+    let value = check(what, &secret, max_bytes).map(|()| {
         let mut bytes = Vec::with_capacity(prefix.len() + secret.len());
         bytes.extend_from_slice(prefix.as_bytes());
         bytes.extend_from_slice(secret.as_bytes());
@@ -146,11 +165,11 @@ fn header_value(
     value
 }
 
-fn check(what: &'static str, secret: &str) -> Result<(), InvalidSecret> {
+fn check(what: &'static str, secret: &str, max_bytes: usize) -> Result<(), InvalidSecret> {
     if secret.is_empty() {
         return Err(InvalidSecret::Empty { what });
     }
-    if secret.len() > InvalidSecret::MAX_BYTES {
+    if secret.len() > max_bytes {
         return Err(InvalidSecret::TooLong { what, bytes: secret.len() });
     }
     match secret.bytes().position(|b| b.is_ascii_control() || b == b' ') {

@@ -125,6 +125,27 @@ impl Session {
         self.0.expires_nanos
     }
 
+    /// When it was issued and when it ends.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn nanos(&self) -> [i64; 2] {
+        [self.0.issued_nanos, self.0.expires_nanos]
+    }
+
+    /// The same login with another token.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn with_token(&self, token: AccessToken) -> Result<Self, InvalidSession> {
+        let builder = SessionBuilder {
+            user: self.user().clone(),
+            token,
+            id: Some(self.id()),
+            issued_at: Some(self.issued_at()),
+            expires_at: Some(self.expires_at()),
+            public_user_id: self.public_user_id().map(str::to_owned),
+            public_key: self.public_key().map(str::to_owned),
+        };
+        builder.build()
+    }
+
     fn texts(&self) -> (&str, &str) {
         let texts = &self.0.bytes[usize::from(self.0.authorization_len)..];
         let texts = std::str::from_utf8(texts).expect("made of two strings");
@@ -240,7 +261,7 @@ impl SessionBuilder {
         let bytes = [authorization, id_text.as_bytes(), key_text.as_bytes()].concat();
         Ok(Session(Arc::new(Record {
             authorization_len: u16::try_from(authorization.len())
-                .expect("a token has at most InvalidSecret::MAX_BYTES"),
+                .expect("a token has some thousand bytes at most"),
             bytes: Zeroizing::new(bytes.into_boxed_slice()),
             user: self.user,
             id: self.id.unwrap_or_else(SessionId::random),

@@ -14,6 +14,8 @@ mod error;
 #[cfg(feature = "serde")]
 mod exposed;
 mod memory;
+#[cfg(feature = "sealed")]
+mod sealed;
 
 pub use admin::{Page, PageToken, SessionAdmin, SessionInfo};
 pub use changes::{Change, ChangeStream};
@@ -21,6 +23,8 @@ pub use error::{StoreError, StoreErrorKind};
 #[cfg(feature = "serde")]
 pub use exposed::ExposedSession;
 pub use memory::{MemoryStore, MemoryStoreBuilder};
+#[cfg(feature = "sealed")]
+pub use sealed::{InvalidKeyName, KeyRing, Resealed, SealedStore, SealingKey};
 
 /// Keeps one session for each user. It is the truth that every process on it shares.
 ///

@@ -70,7 +70,7 @@ impl TryFrom<ExposedSession> for Session {
         let user = UserId::new(&record.user).map_err(StoreError::corrupt)?;
         let id: SessionId = record.id.parse().map_err(StoreError::corrupt)?;
         let token =
-            AccessToken::new(std::mem::take(&mut *record.token)).map_err(StoreError::corrupt)?;
+            AccessToken::kept(std::mem::take(&mut *record.token)).map_err(StoreError::corrupt)?;
         let mut session = Session::builder(user, token)
             .id(id)
             .issued_at(record.issued_at)

@@ -1,0 +1,95 @@
+//! The store that encrypts tokens, over the store in memory.
+
+mod common;
+
+use common::{session, user};
+use moojo_session::conformance;
+use moojo_session::{
+    KeyRing, MemoryStore, Resealed, SealedStore, SealingKey, SessionAdmin, SessionStore,
+    StoreErrorKind,
+};
+
+fn key(name: &str) -> SealingKey {
+    SealingKey::new(name, &[name.len() as u8; 32]).unwrap()
+}
+
+fn sealed(store: &MemoryStore, keys: KeyRing) -> SealedStore<MemoryStore> {
+    SealedStore::new(store.clone(), keys).tenant("acme")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_conforms_over_a_store_that_does() {
+    let new = async || sealed(&MemoryStore::new(), KeyRing::new(key("one")));
+    conformance::session_store(new).await.assert_passed();
+    conformance::session_admin(new).await.assert_passed();
+    let pair = async || {
+        let store = MemoryStore::new();
+        (sealed(&store, KeyRing::new(key("one"))), sealed(&store, KeyRing::new(key("one"))))
+    };
+    conformance::change_feed(pair).await.assert_passed();
+}
+
+fn ends() -> chrono::DateTime<chrono::Utc> {
+    chrono::Utc::now() + chrono::TimeDelta::hours(2)
+}
+
+#[tokio::test]
+async fn rule_13_the_backend_sees_no_token() {
+    let backend = MemoryStore::new();
+    let alices = session(&user("alice"), "planted-token", ends());
+    sealed(&backend, KeyRing::new(key("one"))).save(&alices).await.unwrap();
+    let seen = backend.load(alices.user()).await.unwrap().unwrap();
+    assert!(!seen.access_token().expose_secret().contains("planted"));
+    assert_eq!((seen.id(), seen.expires_at()), (alices.id(), alices.expires_at()));
+}
+
+#[tokio::test]
+async fn rule_1_a_record_that_was_copied_to_another_user_or_tenant_does_not_open() {
+    let backend = MemoryStore::new();
+    let store = sealed(&backend, KeyRing::new(key("one")));
+    let [alice, bob] = ["alice", "bob"].map(user);
+    store.save(&session(&alice, "planted-token", ends())).await.unwrap();
+    let stolen = backend.load(&alice).await.unwrap().unwrap();
+    let copied = session(&bob, stolen.access_token().expose_secret(), stolen.expires_at());
+    backend.save(&copied).await.unwrap();
+    let error = store.load(&bob).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "and no reason to prompt him");
+    let other = SealedStore::new(backend.clone(), KeyRing::new(key("one"))).tenant("other");
+    assert_eq!(other.load(&alice).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+    assert!(store.load(&alice).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn keys_are_rotated_while_sessions_are_in_use() {
+    let backend = MemoryStore::new();
+    let before = sealed(&backend, KeyRing::new(key("old")));
+    let alices = session(&user("alice"), "alices", ends());
+    let bobs = session(&user("bob"), "bobs", ends());
+    let clear = session(&user("carol"), "carols", ends());
+    before.save(&alices).await.unwrap();
+    before.save(&bobs).await.unwrap();
+    backend.save(&clear).await.unwrap();
+
+    let ring = || KeyRing::new(key("newer")).with_old(key("old"));
+    let strict = sealed(&backend, ring());
+    assert_eq!(strict.load(alices.user()).await.unwrap(), Some(alices.clone()));
+    assert_eq!(strict.load(clear.user()).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+    let newer = session(bobs.user(), "newer", ends());
+    strict.save(&newer).await.unwrap();
+    let done = strict.reseal().await.unwrap();
+    assert_eq!(done, Resealed { resealed: 1, kept: 1, unreadable: 1 });
+
+    let lenient = sealed(&backend, ring()).accept_clear(true);
+    assert_eq!(lenient.load(clear.user()).await.unwrap(), Some(clear.clone()));
+    let done = lenient.reseal().await.unwrap();
+    assert_eq!(done, Resealed { resealed: 1, kept: 2, unreadable: 0 });
+
+    // The old key is not needed any more.
+    let after = sealed(&backend, KeyRing::new(key("newer")));
+    for expected in [&alices, &newer, &clear] {
+        let found = after.load(expected.user()).await.unwrap().unwrap();
+        assert_eq!(found.authorization(), expected.authorization());
+        assert_eq!(found.id(), expected.id());
+    }
+    assert_eq!(after.count().await.unwrap(), 3);
+}
