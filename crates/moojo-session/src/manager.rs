@@ -41,7 +41,7 @@ pub use wait::Wait;
 use breaker::Breaker;
 use feed::Feed;
 use notices::Notices;
-use queue::Queue;
+use queue::{Leases, Queue};
 use renew::Renewal;
 pub(crate) use slot::Pass;
 use slot::{Now, SlotRef};
@@ -101,6 +101,7 @@ struct Inner {
     max_waiters: usize,
     max_waiters_per_user: usize,
     queue: Queue,
+    leases: Option<Leases>,
     renewal: Option<Renewal>,
     notices: Option<Notices>,
 }

@@ -8,11 +8,12 @@ use tokio::sync::{Notify, broadcast};
 use super::breaker::{self, Breaker};
 use super::feed::Feed;
 use super::notices::Notices;
-use super::queue::Queue;
+use super::queue::{Leases, Queue};
 use super::renew::Renewal;
 use super::table::Table;
 use super::{Inner, ManagerId, SessionManager};
 use crate::clock::{Clock, SystemClock, nanos};
+use crate::lease::LeaseStore;
 use crate::reauth::Reauthenticate;
 use crate::store::{MemoryStore, SessionStore};
 use crate::sync::{AtomicU32, AtomicUsize};
@@ -41,6 +42,7 @@ pub struct SessionManagerBuilder {
     max_requests: usize,
     request_life: Duration,
     lease: Duration,
+    leases: Option<Arc<dyn LeaseStore>>,
     expiry_notices: Vec<Duration>,
 }
 
@@ -73,6 +75,7 @@ impl SessionManagerBuilder {
             max_requests: 100_000,
             request_life: Duration::from_secs(15 * 60),
             lease: Duration::from_secs(60),
+            leases: None,
             expiry_notices: Vec::new(),
         }
     }
@@ -205,6 +208,14 @@ impl SessionManagerBuilder {
         self
     }
 
+    /// Has the processes on one store ask a person once, whichever of them her calls wait in: before a
+    /// request is handed out, this process takes the user's lease there. Default: none, which is right
+    /// for a single process.
+    pub fn leases(mut self, leases: impl LeaseStore) -> Self {
+        self.leases = Some(Arc::new(leases));
+        self
+    }
+
     /// Keeps a calendar of the sessions that this process sees, for
     /// [notices](SessionManager::expiry_notices) so long before their end and for the
     /// [forecast](SessionManager::forecast). It takes some 70 bytes a session, of at most
@@ -240,6 +251,7 @@ impl SessionManagerBuilder {
             max_waiters: self.max_waiters,
             max_waiters_per_user: self.max_waiters_per_user,
             queue: Queue::new(self.max_requests, self.request_life, self.lease),
+            leases: self.leases.map(Leases::new),
             notices: (!self.expiry_notices.is_empty())
                 .then(|| Notices::new(self.expiry_notices, self.max_users)),
             renewal: self.reauthenticate.map(|hook| Renewal {

@@ -12,18 +12,21 @@ use tokio::sync::Notify;
 use super::{Inner, SessionManager};
 use crate::clock::nanos;
 use crate::error::{Error, Limit};
-use crate::reauth::{Purpose, ReauthReason};
+use crate::lease::Lease;
+use crate::reauth::{DeclineReason, Purpose, ReauthReason};
 use crate::session::Session;
 use crate::sync::{AtomicUsize, Mutex};
 use crate::user::UserId;
 
 mod claim;
+mod leases;
 mod request;
 mod state;
 
 pub use claim::{Claim, ClaimLost};
 pub use request::ReauthRequest;
 
+pub(super) use leases::Leases;
 use state::{Came, Refused, Requests};
 pub(super) use state::{Place, Want};
 
@@ -96,6 +99,16 @@ impl Inner {
         self.queue.with(|requests| requests.leave(user, place, purpose, now));
     }
 
+    /// Gives a request back, if the claim still holds. Says whether it did.
+    fn give_back(&self, user: &UserId, claim: u64, after: Duration) -> bool {
+        let (now, from) = (self.moment(), self.moment_after(after));
+        let held = self.queue.with(|requests| requests.release(user, claim, from, now));
+        if held {
+            self.queue.changed.notify_waiters();
+        }
+        held
+    }
+
     /// A session has come. Under the slot's lock.
     pub(super) fn answered(&self, session: &Session) {
         if self.queue.len.load(Ordering::Acquire) > 0 {
@@ -119,6 +132,10 @@ impl Inner {
 /// itself, or [declines](Claim::decline) for the person, or [puts it aside](Claim::release). If the
 /// worker drops the claim or lets the lease run out, the request is handed out again. A slow worker
 /// loses nothing, and users who have logged in meanwhile are not handed out at all.
+///
+/// Several processes on one store each have a queue of their own, of what their own calls wait for,
+/// and workers of their own. With a common [`LeaseStore`](crate::LeaseStore), set by
+/// [`leases`](crate::SessionManagerBuilder::leases), a user is handed out in one of them at a time.
 ///
 /// Claiming asks the store: [`next`](Self::next), [`try_next`](Self::try_next) and
 /// [`claim`](Self::claim) panic outside of a tokio runtime with its timer enabled. Dropping one of
@@ -239,25 +256,52 @@ impl ReauthQueue {
             let (now, until) = (inner.moment(), inner.moment_after(look));
             let claimed = inner.queue.with(|requests| requests.claim(user, until, now))?;
             let claim = Claim::new(self.0.clone(), claimed);
-            match self.is_needed(&claim).await {
-                Ok(true) => {
+            match self.is_due(&claim).await {
+                Ok(Due::Now) => {
                     if let Some(claim) = claim.hand_out(inner.queue.lease) {
                         return Some(claim);
                     }
                     // Answered meanwhile.
                 }
                 // If it was wanted anew at this moment, it goes back.
-                Ok(false) => {}
+                Ok(Due::Over) => {}
+                // A login there ends the request here. If none comes, it is looked at again.
+                Ok(Due::Elsewhere(left)) => {
+                    claim.put_aside(left.max(STORE_PAUSE));
+                    if user.is_some() {
+                        return None;
+                    }
+                }
+                Ok(Due::Declined(reason, left)) => {
+                    let _ = claim.decline_here(reason, left);
+                    if user.is_some() {
+                        return None;
+                    }
+                }
                 // Nobody knows whether it is needed: nobody is prompted (rule 6).
                 Err(error) => {
                     tracing::warn!(user = %claim.request().user(), %error, "a login request is put aside");
-                    let _ = claim.release(STORE_PAUSE);
+                    claim.put_aside(STORE_PAUSE);
                     if user.is_some() {
                         return None;
                     }
                 }
             }
         }
+    }
+
+    /// Whether a person is to be asked here and now.
+    async fn is_due(&self, claim: &Claim) -> Result<Due, Error> {
+        if !self.is_needed(claim).await? {
+            return Ok(Due::Over);
+        }
+        let inner = &self.0.0;
+        let lease = inner.acquire_lease(claim.request().user(), inner.queue.lease).await?;
+        Ok(match lease {
+            Lease::Acquired => Due::Now,
+            Lease::Held(left) => Due::Elsewhere(left),
+            Lease::Declined(reason, left) => Due::Declined(reason, left),
+        })
     }
 
     /// Whether there is still no session, says the store (rule 11), and no way to one without the
@@ -282,6 +326,16 @@ impl ReauthQueue {
         inner.renew(&slot, ReauthReason::ExpiresTooSoon, needed_end).await?;
         Ok(true)
     }
+}
+
+enum Due {
+    Now,
+    /// Another process cares for the person, for this long.
+    Elsewhere(Duration),
+    /// The person does not want to be asked, for this long.
+    Declined(DeclineReason, Duration),
+    /// There is a session.
+    Over,
 }
 
 impl fmt::Debug for ReauthQueue {

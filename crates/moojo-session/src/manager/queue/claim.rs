@@ -1,6 +1,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -67,7 +68,12 @@ impl Claim {
         let held = inner.queue.with(|requests| requests.renew(user, self.claim, until, now));
         // A worker that waits for a lease to run out has to wait for another moment.
         inner.queue.changed.notify_waiters();
-        held.then_some(()).ok_or(ClaimLost)
+        if !held {
+            return Err(ClaimLost);
+        }
+        let (manager, whose, claim) = (Arc::clone(inner), user.clone(), self.claim);
+        inner.keep_lease(user, lease, move || manager.give_back(&whose, claim, Duration::ZERO));
+        Ok(())
     }
 
     /// Ends when the claim is over: because the user has logged in, through this claim or by other
@@ -105,11 +111,23 @@ impl Claim {
     }
 
     /// Notes that the person is not to be asked for this long: all calls that wait end with
-    /// [`Error::Declined`], as do those that would wait until then.
+    /// [`Error::Declined`], as do those that would wait until then. Other processes
+    /// [on the same leases](crate::SessionManagerBuilder::leases) learn it when they would ask next.
     ///
     /// # Errors
     /// [`ClaimLost`]: nothing was done.
     pub fn decline(self, reason: DeclineReason, time: Duration) -> Result<(), ClaimLost> {
+        self.decline_here(reason, time)?;
+        self.sessions.0.tell_declined(self.request.user(), reason, time);
+        Ok(())
+    }
+
+    /// As [`Claim::decline`], for this process.
+    pub(super) fn decline_here(
+        &self,
+        reason: DeclineReason,
+        time: Duration,
+    ) -> Result<(), ClaimLost> {
         let inner = &self.sessions.0;
         let user = self.request.user();
         let until = later(inner.clock.now(), time);
@@ -131,8 +149,19 @@ impl Claim {
     /// # Errors
     /// [`ClaimLost`]: nothing was done.
     pub fn release(self, after: Duration) -> Result<(), ClaimLost> {
-        let held = self.give_back(after);
-        held.then_some(()).ok_or(ClaimLost)
+        if !self.give_back(after) {
+            return Err(ClaimLost);
+        }
+        // Other processes wait as long; those here go on at once.
+        if !after.is_zero() {
+            self.sessions.0.keep_lease(self.request.user(), after, || false);
+        }
+        Ok(())
+    }
+
+    /// As [`Claim::release`], for this process.
+    pub(super) fn put_aside(self, after: Duration) {
+        self.give_back(after);
     }
 
     /// Closes the request, unless a call waits for it: nobody is asked until the next call wants it.
@@ -162,14 +191,7 @@ impl Claim {
     }
 
     fn give_back(&self, after: Duration) -> bool {
-        let inner = &self.sessions.0;
-        let (now, from) = (inner.moment(), inner.moment_after(after));
-        let user = self.request.user();
-        let held = inner.queue.with(|requests| requests.release(user, self.claim, from, now));
-        if held {
-            inner.queue.changed.notify_waiters();
-        }
-        held
+        self.sessions.0.give_back(self.request.user(), self.claim, after)
     }
 }
 
