@@ -255,3 +255,32 @@ async fn rule_11_who_waits_for_a_person_waits_on_through_an_outage() {
     world.pass(3 * MINUTE).await;
     assert!(matches!(soon(bobs).await.unwrap(), Err(Error::Store(_))));
 }
+
+#[tokio::test]
+async fn rule_11_all_who_wait_look_again_once_the_store_is_back() {
+    let world = World::new();
+    let people = ["alice", "bob", "carol"].map(user);
+    let calls = people.clone().map(|user| {
+        let sessions = world.sessions.clone();
+        tokio::spawn(async move { sessions.wait(&user, 60 * MINUTE).await })
+    });
+    turns().await;
+    world.store.fail(true);
+    world.tell(Change::Disconnected).await;
+    for _ in 0..5 {
+        assert!(world.is_store_error(&user("dave")).await);
+    }
+    for person in &people {
+        let login = fresh(person, "elsewhere", &world.clock);
+        world.store.memory().save(&login).await.unwrap();
+    }
+    world.store.fail(false);
+    // One of them goes through to see, and the others are refused meanwhile.
+    let _gate = world.store.gate();
+    world.tell(Change::Lagged).await;
+    assert!(calls.iter().all(|call| !call.is_finished()));
+    world.store.no_gate();
+    for call in calls {
+        soon(call).await.unwrap().unwrap();
+    }
+}
