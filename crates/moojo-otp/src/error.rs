@@ -158,8 +158,14 @@ impl MoojoError {
 #[non_exhaustive]
 pub enum ConfigError {
     /// The base URL is not of the form `https://host`, `https://host:port` or either with a path.
-    #[error("the base URL of Moojo has the form https://host:port/path, without name and query")]
-    BaseUrl,
+    #[error(
+        "the base URL of Moojo has the form https://host:port/path, without name and query, \
+         not {url:?}"
+    )]
+    BaseUrl {
+        /// The text, as [`redacted_url`](moojo_session::redacted_url) shows it.
+        url: String,
+    },
     /// The base URL is `http` to another machine, where everyone on the way can read all.
     #[error("{origin} is not encrypted: use https, a loopback address, or allow_insecure_base_url")]
     InsecureBaseUrl {

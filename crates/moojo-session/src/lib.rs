@@ -44,6 +44,7 @@ mod origin;
 mod reauth;
 mod secret;
 mod session;
+mod shown;
 mod store;
 mod sync;
 mod text;
@@ -75,6 +76,7 @@ pub use reauth::{
 };
 pub use secret::{AccessToken, ApiKey, InvalidSecret};
 pub use session::{InvalidSession, InvalidSessionId, Session, SessionBuilder, SessionId};
+pub use shown::redacted_url;
 #[cfg(feature = "serde")]
 pub use store::ExposedSession;
 pub use store::{

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use http::Uri;
 use http::uri::Authority;
 
+use crate::shown::redacted_url;
+
 /// An origin after [RFC 6454](https://www.rfc-editor.org/rfc/rfc6454#section-4): scheme, host and
 /// effective port. Two are equal if all three are; hosts are compared without regard to case.
 ///
@@ -128,11 +130,12 @@ impl FromStr for Origin {
     type Err = InvalidOrigin;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let uri: Uri = text.parse().map_err(|_| InvalidOrigin::NotAnOrigin)?;
+        let not_an_origin = || InvalidOrigin::NotAnOrigin { origin: redacted_url(text) };
+        let uri: Uri = text.parse().map_err(|_| not_an_origin())?;
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(InvalidOrigin::HasPath);
+            return Err(InvalidOrigin::HasPath { origin: redacted_url(text) });
         }
-        Self::of(&uri).ok_or(InvalidOrigin::NotAnOrigin)
+        Self::of(&uri).ok_or_else(not_an_origin)
     }
 }
 
@@ -157,11 +160,17 @@ impl fmt::Debug for Origin {
 #[non_exhaustive]
 pub enum InvalidOrigin {
     /// It is not of the form `https://host` or `https://host:port`.
-    #[error("an allowed origin has the form https://host or https://host:port")]
-    NotAnOrigin,
+    #[error("an allowed origin has the form https://host or https://host:port, not {origin:?}")]
+    NotAnOrigin {
+        /// The text, as [`redacted_url`] shows it.
+        origin: String,
+    },
     /// It goes on after the port: an origin is allowed as a whole.
-    #[error("an allowed origin has no path and no query")]
-    HasPath,
+    #[error("an allowed origin has no path and no query, as {origin:?} has")]
+    HasPath {
+        /// The text, as [`redacted_url`] shows it.
+        origin: String,
+    },
     /// It is `http` to another machine, where everyone on the way can read the token.
     #[error("{origin} is not encrypted: use https, a loopback address, or allow_insecure_origin")]
     Insecure {
@@ -223,8 +232,21 @@ mod tests {
         assert_eq!(origin("https://A.example:443").to_string(), "https://a.example");
         assert_eq!(origin("http://[::1]:8080").to_string(), "http://[::1]:8080");
         for bad in ["", "a.example", "https://", "https://u@a.example", "https://a.example:x"] {
-            assert_eq!(bad.parse::<Origin>(), Err(InvalidOrigin::NotAnOrigin), "{bad}");
+            let origin = redacted_url(bad);
+            let refused = Err(InvalidOrigin::NotAnOrigin { origin });
+            assert_eq!(bad.parse::<Origin>(), refused, "{bad}");
         }
-        assert_eq!("https://a.example?x".parse::<Origin>(), Err(InvalidOrigin::HasPath));
+    }
+
+    #[test]
+    fn a_refused_text_is_named() {
+        let refused = |text: &str| text.parse::<Origin>().unwrap_err();
+        let path = refused("https://a.example/v1?x");
+        assert_eq!(format!("{path:?}"), r#"HasPath { origin: "https://a.example/v1?…" }"#);
+        assert_eq!(
+            refused("https://key@a.example").to_string(),
+            "an allowed origin has the form https://host or https://host:port, \
+             not \"https://…@a.example\""
+        );
     }
 }

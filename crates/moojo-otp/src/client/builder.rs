@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
-use moojo_session::{ApiKey, Clock, Origin, SystemClock};
+use moojo_session::{ApiKey, Clock, Origin, SystemClock, redacted_url};
 use tokio::sync::Semaphore;
 
 use super::{Inner, MoojoClient, PhoneFormat};
@@ -184,13 +184,14 @@ impl MoojoClientBuilder {
 
 impl Base {
     fn read(url: &str) -> Result<Self, ConfigError> {
-        let uri: Uri = url.parse().map_err(|_| ConfigError::BaseUrl)?;
+        let refused = || ConfigError::BaseUrl { url: redacted_url(url) };
+        let uri: Uri = url.parse().map_err(|_| refused())?;
         // A fragment is dropped when a URI is parsed.
         if uri.query().is_some() || url.contains(['#', '?']) {
-            return Err(ConfigError::BaseUrl);
+            return Err(refused());
         }
         // None for a user name too.
-        let origin = Origin::of(&uri).ok_or(ConfigError::BaseUrl)?;
+        let origin = Origin::of(&uri).ok_or_else(refused)?;
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
             origin,
@@ -200,7 +201,8 @@ impl Base {
     }
 
     fn uri_of(&self, endpoint: Endpoint) -> Result<Uri, ConfigError> {
-        format!("{}{}", self.url, endpoint.path()).parse().map_err(|_| ConfigError::BaseUrl)
+        let uri = format!("{}{}", self.url, endpoint.path());
+        uri.parse().map_err(|_| ConfigError::BaseUrl { url: redacted_url(&uri) })
     }
 }
 
@@ -267,7 +269,8 @@ mod tests {
             "https://api.moojo.id?x=1",
             "https://api.moojo.id#x",
         ] {
-            assert!(matches!(builder().base_url(bad), Err(ConfigError::BaseUrl)), "{bad}");
+            let refused = builder().base_url(bad).unwrap_err();
+            assert!(matches!(refused, ConfigError::BaseUrl { .. }), "{bad}");
         }
         let insecure = || builder().base_url("http://api.moojo.id").unwrap();
         assert!(matches!(insecure().build(), Err(ConfigError::InsecureBaseUrl { .. })));
@@ -276,6 +279,8 @@ mod tests {
 
     #[test]
     fn bad_settings_are_named() {
+        let refused = builder().base_url("https://user:planted@api.moojo.id/v1").unwrap_err();
+        assert_eq!(format!("{refused:?}"), r#"BaseUrl { url: "https://…@api.moojo.id/v1" }"#);
         let local = || builder().base_url("http://127.0.0.1:1").unwrap();
         assert!(matches!(local().user_agent("a\nb").build(), Err(ConfigError::UserAgent)));
         assert!(matches!(local().proxy("").build(), Err(ConfigError::Proxy)));
