@@ -19,7 +19,7 @@ pub trait JwtSource: fmt::Debug + Send + Sync + 'static {
     /// limit](moojo_session::SessionManagerBuilder::reauthenticate_timeout).
     ///
     /// # Errors
-    /// Any. It is logged by its `Display`, so no JWT may be in it.
+    /// Any. It is logged by its `Display` with all its sources, so no JWT may be in them.
     async fn jwt(&self, user: &UserId) -> Result<Option<FirebaseJwt>, BoxError>;
 }
 

@@ -54,7 +54,8 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`TransportError::NotSent`] only if it is certain that the server got no part of the
-    /// request: who makes a request again because of that must not send a second SMS.
+    /// request: who makes a request again because of that must not send a second SMS. Sources are
+    /// logged, so nothing of the request may be in them.
     async fn send(
         &self,
         request: Request<Bytes>,

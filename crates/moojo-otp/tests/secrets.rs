@@ -2,16 +2,12 @@
 
 mod common;
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use bytes::Bytes;
-use common::{Fake, TOKEN, alice, builder, clock, shown};
+use common::{Fake, Log, TOKEN, alice, builder, clock, shown};
 use http::{HeaderValue, Response, StatusCode};
 use moojo_otp::{FirebaseJwt, LoginFlow, PhoneNumber, VerificationCode};
 use moojo_session::{MemoryStore, SessionManager};
 use proptest::prelude::*;
-use tracing_subscriber::fmt::MakeWriter;
 
 const KEY: &str = "planted-api-key";
 const CODE: &str = "pL4nt3dC0de";
@@ -120,43 +116,6 @@ fn answer() -> impl Strategy<Value = Response<Bytes>> {
         }
         answer
     })
-}
-
-/// All that is logged while it is the default of the thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn start(&self) -> tracing::subscriber::DefaultGuard {
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_writer(self.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
 }
 
 fn flow(fake: &Fake) -> LoginFlow {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use common::{
-    AUTHENTICATE, Failing, SEND, World, alice, not_sent, phone, refused, sent, world, world_with,
+    AUTHENTICATE, Failing, Log, SEND, World, alice, not_sent, phone, refused, sent, world,
+    world_with,
 };
 use moojo_otp::{
     Ask, LoginFlowBuilder, LoginWorker, People, PersonReply, PhoneNumber, VerificationCode,
@@ -363,4 +364,47 @@ async fn a_login_that_waits_to_be_saved_displaces_no_newer_one() {
         world.pass(10);
     }
     assert_eq!(world.sessions.get(&alice()).await.unwrap(), newer);
+}
+
+#[tokio::test]
+async fn why_a_person_could_not_be_asked_is_logged_with_all_sources() {
+    let (world, log) = (world(), Log::default());
+    let logged = log.start();
+    for _ in 0..3 {
+        world.fake.then(not_sent());
+    }
+    let people = Silent(watch::Sender::new(0));
+    tokio::spawn(LoginWorker::new(world.flow.clone(), people).run());
+    world.sessions.get(&alice()).await.unwrap_err();
+    for _ in 0..3 {
+        turns().await;
+        world.pass(1);
+    }
+    turns().await;
+    drop(logged);
+    let log = log.text();
+    let line = log.lines().find(|line| line.contains("could not be asked")).expect(&log);
+    assert!(line.contains("WARN") && line.contains("connection refused"), "{line}");
+}
+
+#[tokio::test]
+async fn that_a_code_was_asked_for_a_moment_ago_is_no_warning() {
+    let (world, log) = (world(), Log::default());
+    world.send().await.unwrap();
+    let session = world.verify("133575").await.unwrap();
+    world.pass(1);
+    world.sessions.reject(&session).await.unwrap();
+    world.sessions.get(&alice()).await.unwrap_err();
+
+    let logged = log.start();
+    let people = Silent(watch::Sender::new(0));
+    tokio::spawn(LoginWorker::new(world.flow.clone(), people).run());
+    turns().await;
+    assert_eq!(world.fake.count(SEND), 1);
+    world.pass(31);
+    turns().await;
+    assert_eq!(world.fake.count(SEND), 2, "it was put aside until then");
+    drop(logged);
+    let log = log.text();
+    assert!(log.contains("cannot be asked yet") && !log.contains("WARN"), "{log}");
 }

@@ -34,8 +34,8 @@ pub use record::{Challenge, ChallengeState, Revision};
 ///   it may be gone. While it is there it is given out, and counts in [`swap`](Self::swap), whatever
 ///   the caller's clock says. So nobody whose clock is ahead writes over a login that others are in,
 ///   and whoever loads a record looks whether it has lapsed.
-/// - The address in a record and in a quota's key is a phone number: it stands in no error and no
-///   log.
+/// - The address in a record and in a quota's key is a phone number: it stands in no log, and
+///   in no error and none of its sources: they are logged.
 #[async_trait]
 pub trait ChallengeStore: fmt::Debug + Send + Sync + 'static {
     /// The user's record, if there is one, which may have lapsed.

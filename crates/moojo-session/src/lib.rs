@@ -76,7 +76,7 @@ pub use reauth::{
 };
 pub use secret::{AccessToken, ApiKey, InvalidSecret};
 pub use session::{InvalidSession, InvalidSessionId, Session, SessionBuilder, SessionId};
-pub use shown::redacted_url;
+pub use shown::{Chain, redacted_url};
 #[cfg(feature = "serde")]
 pub use store::ExposedSession;
 pub use store::{

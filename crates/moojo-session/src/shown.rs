@@ -1,5 +1,36 @@
 //! What errors and logs show.
 
+use std::error::Error;
+use std::fmt;
+
+/// An error with all its sources, for a log: `Display` shows their texts one after the other,
+/// parted by `: `. Our own errors show only what they say themselves, as is the custom.
+///
+/// ```
+/// use moojo_session::{Chain, Error, StoreError};
+///
+/// let error: Error = StoreError::unavailable("connection refused").into();
+/// assert_eq!(error.to_string(), "the session could not be looked up or changed");
+/// assert_eq!(
+///     Chain(&error).to_string(),
+///     "the session could not be looked up or changed: the store is unavailable: connection refused"
+/// );
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Chain<'a>(pub &'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
 /// A URL as an error may show it: `…` stands for a user name and a password, and for a query or a
 /// fragment. Of a text without `://` nothing is shown: it may be a key in the wrong place.
 ///

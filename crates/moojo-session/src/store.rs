@@ -39,7 +39,7 @@ pub use sealed::{InvalidKeyName, KeyRing, Resealed, SealedStore, SealingKey};
 /// - A backend that cannot answer says so with a [`StoreError`]; "no session" is an answer that it
 ///   has to be sure of, because somebody gets an SMS for it.
 /// - A method whose future is dropped has happened wholly or not at all.
-/// - No token in an error or a log.
+/// - No token in a log, or in an error or its sources: the manager logs them.
 ///
 /// The feature `conformance` has these as test cases for any store.
 ///

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, Response};
+use moojo_session::Chain;
 use serde_json::Value;
 use tokio::sync::SemaphorePermit;
 
@@ -53,7 +54,9 @@ impl Inner {
             Ok(success) => {
                 tracing::debug!(?endpoint, trace_id = success.reply.trace_id(), "Moojo did it");
             }
-            Err(error) => tracing::debug!(?endpoint, %error, "the call of Moojo failed"),
+            Err(error) => {
+                tracing::debug!(?endpoint, error = %Chain(error), "the call of Moojo failed");
+            }
         }
         result
     }

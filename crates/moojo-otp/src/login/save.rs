@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use moojo_session::{Error, Session, StoreErrorKind};
+use moojo_session::{Chain, Error, Session, StoreErrorKind};
 
 use super::Inner;
 use super::error::LoginError;
@@ -24,7 +24,8 @@ impl Inner {
                 Err(error) => error,
             };
             if attempts == ATTEMPTS || !may_pass(&source) {
-                tracing::debug!(user = %session.user(), error = %source, "a login was not saved");
+                let error = Chain(&source);
+                tracing::debug!(user = %session.user(), %error, "a login was not saved");
                 return Err(LoginError::NotSaved { session: session.clone(), source });
             }
             self.clock.sleep(PAUSE * 2_u32.pow(attempts - 1)).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use moojo_session::{
-    Admission, Challenge, ChallengeStore, Clock, Quota, Revision, StoreError, UserId,
+    Admission, Chain, Challenge, ChallengeStore, Clock, Quota, Revision, StoreError, UserId,
 };
 
 use super::machine::Change;
@@ -68,7 +68,7 @@ impl Challenges {
     pub(super) async fn give_back(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> bool {
         let given_back = self.limited(self.store.give_back(quota, now)).await;
         if let Err(error) = &given_back {
-            tracing::debug!(%error, "a use that was given back stays counted");
+            tracing::debug!(error = %Chain(error), "a use that was given back stays counted");
         }
         given_back.is_ok()
     }
@@ -85,7 +85,7 @@ impl Challenges {
     ) -> Option<Challenge> {
         let settled = self.try_settle(known, change).await;
         settled.unwrap_or_else(|error| {
-            tracing::debug!(%error, "the outcome of a call could not be recorded");
+            tracing::debug!(error = %Chain(&error), "the outcome of a call could not be recorded");
             None
         })
     }

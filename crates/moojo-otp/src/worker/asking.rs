@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use moojo_session::{Challenge, Claim, Clock, DeclineReason, Error, Session, UserId};
+use moojo_session::{Chain, Challenge, Claim, Clock, DeclineReason, Error, Session, UserId};
 
 use super::people::{Ask, PersonReply};
 use super::{LoginWorker, SHORTEST};
@@ -127,6 +127,7 @@ impl Asking {
             Ok(Some(phone)) => Ok(phone),
             Ok(None) => Err(End::Declined(DeclineReason::Unreachable, self.worker.ask_again_after)),
             Err(error) => {
+                let error = Chain(&*error);
                 tracing::warn!(user = %self.user, %error, "no number to send a code to");
                 Err(End::Later(self.worker.pause))
             }
@@ -223,6 +224,7 @@ impl Asking {
             }
             match self.kept(worker.flow.sessions().insert(session.clone())).await {
                 Ok(Err(error)) if !matches!(error, Error::AlreadyExpired { .. }) => {
+                    let error = Chain(&error);
                     tracing::warn!(user = %self.user, %error, "a login is not saved yet");
                 }
                 _ => return End::Over,
@@ -231,7 +233,13 @@ impl Asking {
     }
 
     fn later(&self, error: &LoginError) -> End {
-        tracing::warn!(user = %self.user, %error, "a person could not be asked");
+        let (user, chain) = (&self.user, Chain(error));
+        if let LoginError::ResendTooSoon { .. } = error {
+            // Nothing has failed.
+            tracing::debug!(%user, error = %chain, "a person cannot be asked yet");
+        } else {
+            tracing::warn!(%user, error = %chain, "a person could not be asked");
+        }
         let time = error.retry_at().map(|at| self.time_until(at));
         End::Later(time.unwrap_or_default().max(self.worker.pause))
     }

@@ -15,7 +15,8 @@ pub trait People: fmt::Debug + Send + Sync + 'static {
     /// wait are told so.
     ///
     /// # Errors
-    /// Any; it is tried again later. It is logged by its `Display`, so no number may be in it.
+    /// Any; it is tried again later. It is logged by its `Display` with all its sources, so no number
+    /// may be in them.
     async fn phone(
         &self,
         user: &UserId,

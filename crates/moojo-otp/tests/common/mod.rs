@@ -14,8 +14,11 @@ use moojo_otp::{MoojoClient, MoojoClientBuilder, PhoneNumber, Transport, Transpo
 use moojo_session::{ApiKey, Clock, ManualClock, UserId, async_trait};
 use tokio::sync::{Semaphore, watch};
 
+mod log;
 mod world;
 
+#[allow(unused_imports, reason = "every test binary uses a part of it")]
+pub(crate) use log::Log;
 #[allow(unused_imports, reason = "every test binary uses a part of it")]
 pub(crate) use world::{Failing, World, world, world_with};
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::clock::nanos;
+use crate::shown::Chain;
 use crate::store::{StoreError, StoreErrorKind};
 use crate::sync::Mutex;
 
@@ -89,6 +90,7 @@ impl Breaker {
             // One that was under way when it opened.
             Some(_) => {}
             None if state.failures >= failures => {
+                let error = Chain(error);
                 tracing::warn!(%error, "the session store is down: loads fail at once for a while");
                 state.open = Some(Open { pause, until: after(now, pause), probing: false });
             }

@@ -15,6 +15,7 @@ use crate::error::{Error, Limit};
 use crate::lease::Lease;
 use crate::reauth::{DeclineReason, Purpose, ReauthReason};
 use crate::session::Session;
+use crate::shown::Chain;
 use crate::sync::{AtomicUsize, Mutex};
 use crate::user::UserId;
 
@@ -162,7 +163,10 @@ impl Inner {
 ///     loop {
 ///         let claim = queue.next().await;
 ///         let request = claim.request();
-///         println!("{} has to log in for {:?}", request.user(), request.purposes());
+///         println!("{} has to log in", request.user());
+///         for purpose in request.purposes() {
+///             println!("  for {purpose}");
+///         }
 ///         let session = log_in(request.user());
 ///         claim.answer(session).await.ok();
 ///     }
@@ -280,7 +284,8 @@ impl ReauthQueue {
                 }
                 // Nobody knows whether it is needed: nobody is prompted (rule 6).
                 Err(error) => {
-                    tracing::warn!(user = %claim.request().user(), %error, "a login request is put aside");
+                    let (request, error) = (claim.request(), Chain(&error));
+                    tracing::warn!(user = %request.user(), %error, "a login request is put aside");
                     claim.put_aside(STORE_PAUSE);
                     if user.is_some() {
                         return None;

@@ -12,6 +12,7 @@ use super::wait::lives;
 use crate::error::Error;
 use crate::reauth::{ReauthReason, Reauthenticate};
 use crate::session::Session;
+use crate::shown::Chain;
 use crate::store::StoreError;
 
 /// How the manager renews, if it can.
@@ -98,7 +99,7 @@ impl Inner {
         let session = match answer {
             Ok(Some(Ok(Ok(session)))) => session?,
             Ok(Some(Ok(Err(error)))) => {
-                tracing::warn!(%user, %error, "silent renewal failed");
+                tracing::warn!(%user, error = %Chain(&*error), "silent renewal failed");
                 return None;
             }
             Ok(Some(Err(_)) | None) => {
@@ -168,11 +169,13 @@ impl Attempt {
         match manager.insert(session.clone()).await {
             Ok(()) => Ok(Some(session)),
             Err(Error::Store(error)) => {
-                tracing::warn!(%user, %error, "the renewed session could not be saved");
+                let chain = Chain(&error);
+                tracing::warn!(%user, error = %chain, "the renewed session could not be saved");
                 slot.lock().keep_unsaved(&self.renewing, session);
                 Err(error)
             }
             Err(error) => {
+                let error = Chain(&error);
                 tracing::warn!(%user, %error, "silent renewal gave a session of no use");
                 Ok(None)
             }

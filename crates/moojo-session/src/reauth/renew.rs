@@ -38,8 +38,8 @@ pub trait Reauthenticate: fmt::Debug + Send + Sync + 'static {
     /// limit](crate::SessionManagerBuilder::reauthenticate_timeout).
     ///
     /// # Errors
-    /// Any. It is logged by its `Display`, so it must hold no secret (rule 13), and the person is
-    /// asked; so it is after a panic.
+    /// Any. It is logged by its `Display` with all its sources, so they must hold no secret (rule 13),
+    /// and the person is asked; so it is after a panic.
     async fn reauthenticate(
         &self,
         user: &UserId,

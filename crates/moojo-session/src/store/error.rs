@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 /// A store that could not do what it was asked. It never means that a user is logged out.
 ///
-/// Whoever writes a store makes one with the function named after the kind:
+/// Whoever writes a store makes one with the function named after the kind. The source is logged, so
+/// nothing secret may be in its text or in those of its own sources:
 ///
 /// ```
 /// use moojo_session::{StoreError, StoreErrorKind};
