@@ -122,8 +122,10 @@ impl LoginFlow {
     /// as this one has been.
     ///
     /// # Errors
-    /// - [`LoginError::ResendTooSoon`], [`LoginError::TooManySends`],
-    ///   [`LoginError::TooManyTenantSends`], [`LoginError::NotAnswering`]: nothing was sent.
+    /// - [`LoginError::ResendTooSoon`]: nothing was sent by this call, but a code may be out:
+    ///   [`pending`](Self::pending) says whether one is.
+    /// - [`LoginError::TooManySends`], [`LoginError::TooManyTenantSends`],
+    ///   [`LoginError::NotAnswering`]: nothing was sent.
     /// - [`LoginError::NumberNotAllowed`]: nothing was sent, and never will be.
     /// - [`LoginError::Moojo`]: no code will come; one that came before stays good.
     /// - [`LoginError::SendUnknown`]: a code may come, and can be verified.

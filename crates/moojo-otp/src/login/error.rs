@@ -14,8 +14,9 @@ use crate::error::MoojoError;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoginError {
-    /// A code was asked for a moment ago, or Moojo wants to be left alone for a while.
-    #[error("the next code can be asked for at {retry_at}")]
+    /// A code was asked for a moment ago and may be out ([`LoginFlow::pending`](crate::LoginFlow::pending)
+    /// says whether it is), or Moojo wants to be left alone for a while.
+    #[error("a code was asked for a moment ago: the next can be asked for at {retry_at}")]
     ResendTooSoon {
         /// When the next one can be asked for.
         retry_at: DateTime<Utc>,
@@ -95,8 +96,8 @@ pub enum LoginError {
         retry_at: DateTime<Utc>,
     },
 
-    /// Moojo could not be reached or did not do what it was asked.
-    #[error("Moojo did not do it")]
+    /// Moojo could not be asked, or refused.
+    #[error("Moojo could not be asked, or refused")]
     Moojo {
         /// When to try again, where that is known.
         retry_at: Option<DateTime<Utc>>,
