@@ -20,6 +20,7 @@
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Instant;
 
 #[path = "agent_runtime/mod.rs"]
@@ -60,13 +61,19 @@ fn options() -> Result<Option<Plan>, lexopt::Error> {
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
-            Long("users") => plan.users = parser.value()?.parse()?,
-            Long("agents") => plan.agents_each = parser.value()?.parse()?,
-            Long("calls") => plan.calls = parser.value()?.parse()?,
-            Long("seed") => plan.seed = parser.value()?.parse()?,
+            Long("users") => plan.users = number(&mut parser, "--users")?,
+            Long("agents") => plan.agents_each = number(&mut parser, "--agents")?,
+            Long("calls") => plan.calls = number(&mut parser, "--calls")?,
+            Long("seed") => plan.seed = number(&mut parser, "--seed")?,
             Short('h') | Long("help") => return Ok(None),
             other => return Err(other.unexpected()),
         }
     }
     Ok(Some(plan))
+}
+
+fn number<T: FromStr>(parser: &mut lexopt::Parser, option: &str) -> Result<T, lexopt::Error> {
+    let value = parser.value()?;
+    let number = value.to_str().and_then(|value| value.parse().ok());
+    number.ok_or_else(|| format!("{option} takes a number, not {value:?}").into())
 }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! It starts a simulated Moojo beside it, and prints the requests to try.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::error::Error as StdError;
 
@@ -17,7 +17,7 @@ use axum::{Json, Router};
 use moojo_examples::{Body, HttpClient, http_client};
 use moojo_otp::{LoginError, LoginFlow, MoojoClient, PhoneNumber, VerificationCode};
 use moojo_session::{
-    ApiKey, Error, MemoryStore, SessionLayer, SessionManager, SessionService, UserId,
+    ApiKey, Chain, Error, MemoryStore, SessionLayer, SessionManager, SessionService, UserId,
 };
 use moojo_sim::MoojoSim;
 use serde::Deserialize;
@@ -35,14 +35,15 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     let sim = MoojoSim::start().await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let here = format!("http://{}", listener.local_addr()?);
-    println!(
-        "curl -X POST {here}/alice/code -H 'content-type: application/json' -d '{{\"phone\":\"+1(555)987-6543\"}}'"
-    );
-    println!("open {} and read the code", sim.phone_url());
-    println!(
-        "curl -X POST {here}/alice/login -H 'content-type: application/json' -d '{{\"code\":\"…\"}}'"
-    );
-    println!("curl {here}/alice/credentials");
+    let json = "-H 'content-type: application/json'";
+    println!("In another terminal:");
+    println!("  1. curl -i {here}/alice/credentials");
+    println!("     She has to log in (401).");
+    println!("  2. curl -i {here}/alice/code {json} -d '{{\"phone\":\"+1(555)987-6543\"}}'");
+    println!("     A code is sent: read it at {}", sim.phone_url());
+    println!("  3. curl -i {here}/alice/login {json} -d '{{\"code\":\"…\"}}'");
+    println!("  4. curl -i {here}/alice/credentials");
+    println!("Ctrl-C stops it.");
     axum::serve(listener, app(&sim)?).await?;
     Ok(())
 }
@@ -65,7 +66,7 @@ fn app(sim: &MoojoSim) -> Result<Router, Box<dyn StdError>> {
 
 /// The user is named by the path here; in earnest it is who your own login says it is.
 fn user(name: &str) -> Result<UserId, Failure> {
-    UserId::new(name).map_err(|error| Failure(StatusCode::BAD_REQUEST, error.to_string()))
+    UserId::new(name).map_err(|error| Failure::new(StatusCode::BAD_REQUEST, &error))
 }
 
 #[derive(Deserialize)]
@@ -78,8 +79,8 @@ async fn send_code(
     Path(name): Path<String>,
     Json(Phone { phone }): Json<Phone>,
 ) -> Result<StatusCode, Failure> {
-    let phone: PhoneNumber =
-        phone.parse().map_err(|error| Failure(StatusCode::BAD_REQUEST, format!("{error}")))?;
+    let phone = phone.parse::<PhoneNumber>();
+    let phone = phone.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, &error))?;
     app.login.send_code(&user(&name)?, &phone).await?;
     Ok(StatusCode::ACCEPTED)
 }
@@ -95,7 +96,7 @@ async fn verify(
     Json(Code { code }): Json<Code>,
 ) -> Result<StatusCode, Failure> {
     let code = VerificationCode::new(&code)
-        .map_err(|error| Failure(StatusCode::BAD_REQUEST, error.to_string()))?;
+        .map_err(|error| Failure::new(StatusCode::BAD_REQUEST, &error))?;
     app.login.verify(&user(&name)?, &code).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -106,23 +107,31 @@ async fn credentials(
 ) -> Result<impl IntoResponse, Failure> {
     let url = format!("{}/user/vault/list-credentials", app.moojo);
     let mut request = Request::post(url)
+        .header("content-type", "application/json")
         .body(Body::default())
-        .map_err(|error| Failure(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        .map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, &error))?;
     request.extensions_mut().insert(user(&name)?);
     Ok(app.client.oneshot(request).await?.map(axum::body::Body::new))
 }
 
-/// What the caller of this service is told.
+/// What the caller of this service is told. Why it failed is for the log.
 struct Failure(StatusCode, String);
 
-impl<E: StdError> From<Error<E>> for Failure {
+impl Failure {
+    fn new(status: StatusCode, error: &(dyn StdError + 'static)) -> Self {
+        eprintln!("{status}: {}", Chain(error));
+        Self(status, error.to_string())
+    }
+}
+
+impl<E: StdError + 'static> From<Error<E>> for Failure {
     fn from(error: Error<E>) -> Self {
         let status = match &error {
             Error::ReauthRequired(_) => StatusCode::UNAUTHORIZED,
             Error::Store(_) | Error::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_GATEWAY,
         };
-        Self(status, error.to_string())
+        Self::new(status, &error)
     }
 }
 
@@ -138,7 +147,7 @@ impl From<LoginError> for Failure {
             | LoginError::CodeAlreadyUsed { .. } => StatusCode::CONFLICT,
             _ => StatusCode::BAD_GATEWAY,
         };
-        Self(status, error.to_string())
+        Self::new(status, &error)
     }
 }
 

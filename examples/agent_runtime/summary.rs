@@ -116,12 +116,20 @@ impl fmt::Display for Summary {
         let ended = format!("Moojo had ended {} tokens early", self.revoked);
         row("  refused, and sent again", self.refused, &ended)?;
         row("codes sent (SMS)", self.codes_sent, "")?;
-        row("people asked for a code", self.people_asked, "as many: one SMS each time")?;
+        row(
+            "times somebody was asked for one",
+            self.people_asked,
+            "must be as many: one SMS each time",
+        )?;
         row("  by a second worker, too", self.taken_over, "the first had died: no second SMS")?;
         row("wrong codes typed", self.wrong_codes, "")?;
         row("logins", self.logins, "")?;
         row("calls with another user's token", self.foreign_tokens, "must be 0")?;
-        row("CALLS LOST", self.lost, "must be 0")?;
+        row(
+            "CALLS LOST",
+            self.lost,
+            "neither answered, declined nor at their deadline: must be 0",
+        )?;
         for why in &self.why_lost {
             writeln!(f, "    {why}")?;
         }

@@ -121,7 +121,9 @@ impl Snapshot {
 
 impl Snapshot {
     /// Stands above the rows.
-    pub(crate) const HEADER: [&str; 2] = [
+    pub(crate) const HEADER: [&str; 4] = [
+        "aside: tasks put aside until their person may be asked again; late: calls past their deadline",
+        "",
         "         |           tasks            |               calls                |    waiting     | codes",
         "    time | finished   aside  given up | answered  resumed  declined   late | calls   people |  sent",
     ];
