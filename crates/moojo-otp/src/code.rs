@@ -10,7 +10,9 @@ use text::{Fault, SecretText};
 /// The code from an SMS, as the person typed it.
 ///
 /// Neither its length nor its alphabet is documented: anything of 1 to 32 visible ASCII characters
-/// is taken. `Debug` shows nothing of it, and its bytes are overwritten when it goes.
+/// is taken, and each that is verified costs a try. If yours are digits, look at that first, so that a
+/// word typed by mistake costs none. `Debug` shows nothing of it, and its bytes are overwritten when
+/// it goes.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct VerificationCode(SecretText);
 

@@ -18,10 +18,7 @@
 //! match login.verify(&alice, &typed).await {
 //!     Ok(session) => println!("logged in until {}", session.expires_at()),
 //!     Err(LoginError::WrongCode { attempts_left, .. }) => println!("{attempts_left} left"),
-//!     Err(error) => match error.retry_at() {
-//!         Some(at) => println!("{error}; a new code can be had at {at}"),
-//!         None => return Err(error.into()),
-//!     },
+//!     Err(error) => return Err(error.into()), // `error.retry_at()`: when to try again, if known
 //! }
 //! # Ok(())
 //! # }

@@ -43,7 +43,10 @@ const SHORTEST: Duration = Duration::from_secs(1);
 ///     }
 ///
 ///     async fn code(&self, ask: &Ask) -> PersonReply {
-///         println!("{}: type the code, please (for {:?})", ask.user(), ask.request().purposes());
+///         println!("{}: type the code, please", ask.user());
+///         for purpose in ask.request().purposes() {
+///             println!("  for {purpose}");
+///         }
 ///         PersonReply::NoAnswer
 ///     }
 /// }

@@ -52,9 +52,13 @@ use repeat::Repeats;
 /// Next to the client, inside of everything that queues, delays or repeats (`buffer`,
 /// `concurrency_limit`, `retry`, `FollowRedirect`): whether a token is still good and where it goes
 /// is judged when the request passes. Timeouts go inside if the layer waits for logins, so that a
-/// call's own time does not run while a person types. A client that follows redirects by itself
-/// repeats our headers at each hop: switch that off (in reqwest `redirect::Policy::none()`), or
-/// put an [origin guard](Self::origin_guard) under it.
+/// call's own time does not run while a person types.
+///
+/// **The client must follow no redirects by itself.** It would do so under the layer, where nobody
+/// judges the next hop, and repeat our headers there: reqwest, for one, takes `Authorization` off a
+/// request to another host, and leaves `x-api-key`. Switch it off (in reqwest
+/// `redirect::Policy::none()`), and follow redirects by a middleware: above the layer, or under it
+/// with an [origin guard](Self::origin_guard) under the middleware.
 ///
 /// # Example
 ///
@@ -68,7 +72,8 @@ use repeat::Repeats;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// // Any client that takes an `http::Request` and gives an `http::Response`.
+/// // Any client that takes an `http::Request`, gives an `http::Response` and follows no redirects
+/// // itself.
 /// let http_client = service_fn(|request: Request<String>| async move {
 ///     assert_eq!(request.headers()["authorization"], "Bearer 6c0350a00925");
 ///     assert_eq!(request.headers()["x-api-key"], "key");
@@ -197,7 +202,9 @@ impl SessionLayer {
         self
     }
 
-    /// The caller's key, which goes with every token as `x-api-key`. No key unless set.
+    /// The caller's key, which goes with every token as `x-api-key`. No key unless set. Few clients
+    /// that follow redirects by themselves know this header for a secret: see [where to put the
+    /// layer](Self#where-to-put-it).
     pub fn api_key(mut self, key: ApiKey) -> Self {
         self.settings.api_key = Some(key.header_value().clone());
         self
@@ -263,7 +270,8 @@ impl SessionLayer {
     }
 
     /// A layer that takes token and API key off requests to any origin that is not allowed here.
-    /// It goes **under** a middleware that follows redirects, if this layer is above it.
+    /// It goes **under** a middleware that follows redirects, if this layer is above it. A client
+    /// that follows them by itself has nothing under it: switch that off.
     pub fn origin_guard(&self) -> OriginGuardLayer {
         OriginGuardLayer::new(self.settings.origins.clone(), self.settings.api_key_header.clone())
     }

@@ -6,9 +6,38 @@
 //! has to log in again. How a login is made is the business of `moojo-otp`; this crate knows no HTTP
 //! client and no TLS.
 //!
+//! ```
+//! use http::{Request, Response};
+//! use moojo_session::{ApiKey, Error, MemoryStore, SessionLayer, SessionManager, UserId};
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let http_client = service_fn(async |_: Request<String>| Ok::<_, std::io::Error>(Response::new("")));
+//! let sessions = SessionManager::new(MemoryStore::new());
+//! let layer = SessionLayer::new(sessions.clone())
+//!     .api_key(ApiKey::new("my-key")?)
+//!     .allow_origin("https://api.moojo.id")?;
+//! // Any client as a tower service that follows no redirects itself.
+//! let client = ServiceBuilder::new().layer(layer).service(http_client);
+//!
+//! let url = "https://api.moojo.id/user/vault/list-credentials";
+//! let mut request = Request::post(url).body(String::new())?;
+//! request.extensions_mut().insert(UserId::new("alice")?); // whose token goes with it
+//! match client.oneshot(request).await {
+//!     Ok(response) => println!("{}", response.status()), // it was sent with alice's token
+//!     // She has to log in: nothing was sent, or the token was refused. Her session then goes to
+//!     // `sessions.insert`.
+//!     Err(Error::ReauthRequired(signal)) => println!("{signal}"),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! - [`SessionManager`] holds the sessions of all users, in front of a [`SessionStore`].
 //! - [`SessionLayer`] attaches the token to requests that are bound to a user by a [`UserId`] or a
-//!   [`UserHandle`] in their extensions. The example of the whole is there.
+//!   [`UserHandle`] in their extensions.
 //! - [`ReauthRequired`] is the signal, and [`Error`] all that a call can end in.
 //! - [`MemoryStore`] is the store of a single process. Others implement [`SessionStore`]; the
 //!   feature `conformance` tests them.
@@ -50,6 +79,8 @@ mod sync;
 mod text;
 mod user;
 
+/// For `impl` blocks of this crate's traits, as in the examples: the macro of the crate
+/// [async-trait](https://docs.rs/async-trait), so that you need not depend on it.
 pub use async_trait::async_trait;
 
 #[cfg(feature = "serde")]

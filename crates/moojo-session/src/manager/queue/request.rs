@@ -39,7 +39,8 @@ impl ReauthRequest {
         self.waiting
     }
 
-    /// What for: the purposes of the calls that wait, at most eight different ones.
+    /// What for: the purposes of the calls that wait, at most eight different ones. None if the calls
+    /// name none.
     pub fn purposes(&self) -> &[Purpose] {
         &self.purposes
     }
