@@ -4,7 +4,7 @@
 //! has: so a claim that was dropped goes to the next worker here at once, and to another process when
 //! the lease runs out.
 
-use std::fmt;
+use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::lease::{Lease, LeaseHolder, LeaseStore};
 use crate::manager::Inner;
 use crate::reauth::DeclineReason;
+use crate::shown::Chain;
 use crate::store::StoreError;
 use crate::sync::{spawn, timeout};
 use crate::user::UserId;
@@ -106,6 +107,6 @@ impl Inner {
     }
 }
 
-fn note(user: &UserId, error: &dyn fmt::Display) {
-    tracing::warn!(%user, %error, "a lease could not be changed");
+fn note(user: &UserId, error: &(dyn StdError + 'static)) {
+    tracing::warn!(%user, error = %Chain(error), "a lease could not be changed");
 }
