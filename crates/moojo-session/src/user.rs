@@ -10,7 +10,7 @@ use crate::text::{self, Fault};
 /// The name by which the embedding application knows a person: 1 to 256 bytes of text without
 /// control characters.
 ///
-/// Cloning is cheap: up to 23 bytes are kept inline, longer ones are shared. A user id is no secret
+/// Cloning is cheap: up to 15 bytes are kept inline, longer ones are shared. A user id is no secret
 /// and appears in logs and errors: use an opaque id of your own, never a phone number.
 ///
 /// ```
