@@ -6,6 +6,8 @@
 
 mod process;
 mod proxy;
+mod redis;
 
 pub use process::{Process, free_port};
 pub use proxy::Proxy;
+pub use redis::{Redis, RedisCluster};
