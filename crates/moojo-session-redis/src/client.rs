@@ -1,0 +1,132 @@
+//! Calls on Redis, wherever a key is.
+
+use std::sync::Arc;
+
+use moojo_session::StoreError;
+use redis::aio::PubSub;
+use redis::{ConnectionAddr, Value};
+use tokio::time::Instant;
+
+use crate::cluster::Cluster;
+use crate::config::Kind;
+use crate::error::Failure;
+use crate::node::{Access, Limits, Node, Packet};
+use crate::request::Request;
+use crate::sentinel::Sentinels;
+
+/// The servers of a store. Clones are the same client.
+#[derive(Debug, Clone)]
+pub(crate) struct Client(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    topology: Topology,
+}
+
+#[derive(Debug)]
+enum Topology {
+    Single(Arc<Node>),
+    Cluster(Cluster),
+    Sentinels(Sentinels),
+}
+
+impl Client {
+    pub(crate) fn new(access: Access, addresses: Vec<ConnectionAddr>, kind: Kind) -> Self {
+        let limits = access.limits;
+        let topology = match kind {
+            Kind::Single => {
+                let address = access.info.addr().clone();
+                Topology::Single(Arc::new(Node::new(access, address)))
+            }
+            Kind::Cluster => Topology::Cluster(Cluster::new(access, addresses)),
+            Kind::Sentinel(master) => {
+                Topology::Sentinels(Sentinels::new(access, addresses, master))
+            }
+        };
+        Self(Arc::new(Shared { limits, topology }))
+    }
+
+    /// Sends a request, once, to the server that has its key.
+    ///
+    /// It runs in a task of its own, so that a caller who leaves neither stops it halfway, nor keeps
+    /// it from finding out that a connection is dead. Nothing is sent again of which the first may
+    /// have been carried out: a login that was saved since would be lost.
+    pub(crate) async fn call(&self, request: Request) -> Result<Value, StoreError> {
+        let shared = Arc::clone(&self.0);
+        self.run(|by| async move {
+            match &shared.topology {
+                Topology::Single(node) => ask(node, &request, by).await,
+                Topology::Cluster(cluster) => cluster.ask(&request, by).await,
+                Topology::Sentinels(sentinels) => {
+                    let master = sentinels.master(by).await?;
+                    let answer = ask(&master, &request, by).await;
+                    sentinels.note(&master, answer)
+                }
+            }
+        })
+        .await
+    }
+
+    /// Sends `packet` to this server.
+    pub(crate) async fn call_at(
+        &self,
+        node: &Arc<Node>,
+        packet: Packet,
+    ) -> Result<Value, StoreError> {
+        let node = Arc::clone(node);
+        self.run(|by| async move { node.send(&packet, by).await }).await
+    }
+
+    /// The servers that have keys, each some of them.
+    pub(crate) async fn masters(&self) -> Result<Vec<Arc<Node>>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        self.run(|by| async move {
+            match &shared.topology {
+                Topology::Single(node) => Ok(vec![Arc::clone(node)]),
+                Topology::Cluster(cluster) => cluster.masters(by).await,
+                Topology::Sentinels(sentinels) => Ok(vec![sentinels.master(by).await?]),
+            }
+        })
+        .await
+    }
+
+    /// A connection to some server that hears what is published on `channel`, whoever publishes it.
+    pub(crate) async fn subscribe(&self, channel: &str) -> Result<PubSub, Failure> {
+        let by = self.limit();
+        match &self.0.topology {
+            Topology::Single(node) => node.subscribe(channel).await,
+            // Every node of a cluster hears of everything.
+            Topology::Cluster(cluster) => cluster.some_node(by).await.subscribe(channel).await,
+            Topology::Sentinels(sentinels) => {
+                let master = sentinels.master(by).await?;
+                let subscribed = master.subscribe(channel).await;
+                sentinels.note(&master, subscribed)
+            }
+        }
+    }
+
+    async fn run<T, F>(&self, call: impl FnOnce(Instant) -> F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        let outcome = tokio::spawn(call(self.limit())).await;
+        outcome.unwrap_or(Err(Failure::Stopped)).map_err(StoreError::from)
+    }
+
+    /// When a call that begins now is given up.
+    fn limit(&self) -> Instant {
+        Instant::now() + self.0.limits.operation
+    }
+}
+
+/// Sends a request to a server, and the script that it names if the server does not know it.
+pub(crate) async fn ask(node: &Node, request: &Request, by: Instant) -> Result<Value, Failure> {
+    match node.send(&Packet::One(request.short()), by).await {
+        Err(failure) if failure.is_no_script() => {
+            node.send(&Packet::One(request.whole()), by).await
+        }
+        answer => answer,
+    }
+}

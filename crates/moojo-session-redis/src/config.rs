@@ -1,0 +1,237 @@
+//! Settings of a store, and what can be wrong with them.
+
+use std::fmt;
+use std::time::Duration;
+
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use zeroize::Zeroizing;
+
+use crate::RedisStore;
+use crate::client::Client;
+use crate::keys::Keys;
+use crate::node::{Access, Limits};
+
+/// Settings of a [`RedisStore`]; from [`RedisStore::builder`], [`RedisStore::cluster`] or
+/// [`RedisStore::sentinel`].
+#[must_use]
+pub struct RedisStoreBuilder {
+    urls: Vec<Zeroizing<String>>,
+    kind: Kind,
+    prefix: String,
+    limits: Limits,
+    ca_certificates: Option<Vec<u8>>,
+}
+
+/// What the URLs lead to.
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    Single,
+    Cluster,
+    /// The servers are sentinels, which know where the master of this name is.
+    Sentinel(String),
+}
+
+impl RedisStoreBuilder {
+    pub(crate) fn new(urls: impl IntoIterator<Item = impl Into<String>>, kind: Kind) -> Self {
+        Self {
+            urls: urls.into_iter().map(|url| Zeroizing::new(url.into())).collect(),
+            kind,
+            prefix: "moojo".to_owned(),
+            limits: Limits {
+                connect: Duration::from_secs(2),
+                operation: Duration::from_secs(3),
+                connections: 1,
+            },
+            ca_certificates: None,
+        }
+    }
+
+    /// What the names of all keys begin with: one for each tenant of a Redis. Letters, digits and
+    /// `._:-`, at most 128. `moojo` unless set.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// How long a connection may take to be made, with TLS and login. 2 seconds unless set.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.limits.connect = limit;
+        self
+    }
+
+    /// How long a call may take, with all that is done for it. 3 seconds unless set, which is less
+    /// than the limit of a `SessionManager`.
+    pub fn operation_timeout(mut self, limit: Duration) -> Self {
+        self.limits.operation = limit;
+        self
+    }
+
+    /// How many connections there are to each server, besides that of the change feed. Calls share
+    /// them: each carries many at once, and one is enough for most. 1 unless set.
+    pub fn connections(mut self, count: usize) -> Self {
+        self.limits.connections = count.max(1);
+        self
+    }
+
+    /// Certificates of authorities in PEM, which are believed in place of the system's. For
+    /// `rediss://`, and with the feature `tls`.
+    pub fn ca_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.ca_certificates = Some(pem.into());
+        self
+    }
+
+    /// Makes the store. It connects when it is first used, and by itself whenever it has to.
+    ///
+    /// # Errors
+    /// [`RedisConfigError`] if a setting is not usable. No error tells of a server.
+    pub fn build(self) -> Result<RedisStore, RedisConfigError> {
+        let mut infos = Vec::new();
+        for url in &self.urls {
+            infos.push(connection_info(url, self.ca_certificates.as_deref())?);
+        }
+        let first = infos.first().ok_or(RedisConfigError::NoUrl)?;
+        let database = first.redis_settings().db();
+        if database != 0 && matches!(self.kind, Kind::Cluster) {
+            return Err(RedisConfigError::DatabaseInCluster);
+        }
+        let keys = Keys::new(&self.prefix, database)?;
+        let access = Access { info: first.clone(), limits: self.limits };
+        let addresses = infos.iter().map(|info| info.addr().clone()).collect();
+        Ok(RedisStore::new(Client::new(access, addresses, self.kind), keys))
+    }
+}
+
+/// The URLs are not shown: there may be a password in them.
+impl fmt::Debug for RedisStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStoreBuilder")
+            .field("kind", &self.kind)
+            .field("prefix", &self.prefix)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+fn connection_info(url: &str, ca: Option<&[u8]>) -> Result<ConnectionInfo, RedisConfigError> {
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    let is_tls = scheme == "rediss" || scheme == "valkeys";
+    if is_tls && !cfg!(feature = "tls") {
+        return Err(RedisConfigError::TlsNotEnabled);
+    }
+    // The redis crate's error is not passed on: it may quote the URL.
+    let info = url.into_connection_info().map_err(|_| RedisConfigError::InvalidUrl)?;
+    if let ConnectionAddr::TcpTls { insecure: true, .. } = info.addr() {
+        return Err(RedisConfigError::InsecureTls);
+    }
+    // Both kinds of connections, for calls and for the feed, speak the older protocol, in which
+    // nothing comes that was not asked for.
+    let login = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
+    let tcp = info.tcp_settings().clone().set_nodelay(true);
+    let info = info.set_redis_settings(login).set_tcp_settings(tcp);
+    match ca {
+        Some(_) if !is_tls => Err(RedisConfigError::CertificatesWithoutTls),
+        _ if is_tls => with_tls(info, ca),
+        _ => Ok(info),
+    }
+}
+
+#[cfg(feature = "tls")]
+fn with_tls(info: ConnectionInfo, ca: Option<&[u8]>) -> Result<ConnectionInfo, RedisConfigError> {
+    use rustls::crypto::{CryptoProvider, aws_lc_rs};
+    // The redis crate takes the process's provider, and panics if it cannot tell which that is.
+    if CryptoProvider::get_default().is_none() {
+        let _ = aws_lc_rs::default_provider().install_default();
+    }
+    let certificates =
+        redis::TlsCertificates { client_tls: None, root_cert: ca.map(<[u8]>::to_vec) };
+    let client = redis::Client::build_with_tls(info, certificates)
+        .map_err(|_| RedisConfigError::InvalidCertificates)?;
+    Ok(client.get_connection_info().clone())
+}
+
+#[cfg(not(feature = "tls"))]
+fn with_tls(_: ConnectionInfo, _: Option<&[u8]>) -> Result<ConnectionInfo, RedisConfigError> {
+    Err(RedisConfigError::TlsNotEnabled)
+}
+
+/// What is wrong with the settings of a [`RedisStoreBuilder`]. No URL is shown: there may be a
+/// password in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedisConfigError {
+    /// There is no URL.
+    #[error("there is no URL of a Redis server")]
+    NoUrl,
+    /// A URL cannot be read.
+    #[error(
+        "a Redis URL is not valid: it looks like redis://[user][:password@]host[:port][/database], \
+         with rediss:// for TLS"
+    )]
+    InvalidUrl,
+    /// A `rediss://` URL, without the feature `tls`.
+    #[error("rediss:// needs the feature `tls` of moojo-session-redis")]
+    TlsNotEnabled,
+    /// A URL that ends in `#insecure`.
+    #[error("TLS that believes any certificate (#insecure) is not supported")]
+    InsecureTls,
+    /// The certificates are not PEM, or there is none.
+    #[error("the CA certificates cannot be read: they have to be in PEM")]
+    InvalidCertificates,
+    /// Certificates were given, and a URL is not `rediss://`.
+    #[error("CA certificates were given, but a URL does not ask for TLS (rediss://)")]
+    CertificatesWithoutTls,
+    /// The prefix is empty, too long, or has other characters.
+    #[error("a key prefix has 1 to 128 letters, digits or `._:-`")]
+    InvalidPrefix,
+    /// A URL of a cluster names a database.
+    #[error("a Redis Cluster has database 0 only")]
+    DatabaseInCluster,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(url: &str) -> RedisConfigError {
+        RedisStore::builder(url).build().unwrap_err()
+    }
+
+    #[test]
+    fn bad_settings_are_named() {
+        for url in ["", "redis", "http://h", "redis://h:x", "redis://h/one", "redis://"] {
+            assert_eq!(error(url), RedisConfigError::InvalidUrl, "{url}");
+        }
+        let none: [&str; 0] = [];
+        assert_eq!(RedisStore::cluster(none).build().unwrap_err(), RedisConfigError::NoUrl);
+        let database = RedisStore::cluster(["redis://h/1"]).build().unwrap_err();
+        assert_eq!(database, RedisConfigError::DatabaseInCluster);
+        let prefix = RedisStore::builder("redis://h").prefix("a{b").build().unwrap_err();
+        assert_eq!(prefix, RedisConfigError::InvalidPrefix);
+        let pem = RedisStore::builder("redis://h").ca_certificates("x").build().unwrap_err();
+        assert_eq!(pem, RedisConfigError::CertificatesWithoutTls);
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn tls_believes_only_certificates() {
+        assert_eq!(error("rediss://h/#insecure"), RedisConfigError::InsecureTls);
+        let pem = RedisStore::builder("rediss://h").ca_certificates("x").build().unwrap_err();
+        assert_eq!(pem, RedisConfigError::InvalidCertificates);
+        assert!(RedisStore::builder("rediss://h").build().is_ok());
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn tls_is_a_feature() {
+        assert_eq!(error("rediss://h"), RedisConfigError::TlsNotEnabled);
+    }
+
+    #[test]
+    fn rule_13_no_password_is_shown() {
+        let error = error("redis://user:planted@h:x");
+        let builder = RedisStore::builder("redis://user:planted@h");
+        let shown = format!("{error} {error:?} {builder:?}");
+        let shown = format!("{shown} {:?}", builder.build());
+        assert!(!shown.contains("planted"), "{shown}");
+    }
+}

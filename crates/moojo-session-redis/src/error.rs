@@ -1,0 +1,183 @@
+//! What can go wrong between us and Redis, told without anything that was sent.
+
+use moojo_session::StoreError;
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// A call that failed.
+///
+/// The text of a server's error is never passed on: Redis quotes the arguments of a command that it
+/// does not know, and they hold tokens (rule 13).
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Failure {
+    /// There is no connection, so nothing was sent.
+    #[error("no connection to Redis: {0}")]
+    Unreachable(String),
+    /// The connection ended before the answer came.
+    #[error("the connection to Redis ended before the answer came")]
+    Dropped,
+    #[error("Redis did not answer in time")]
+    TimedOut,
+    /// Redis said no. The code is the first word of what it said.
+    #[error("Redis answered {0}")]
+    Code(String),
+    /// The slot is elsewhere.
+    #[error("the keys are on another node of the cluster")]
+    Moved { to: String },
+    /// The key is elsewhere, this once.
+    #[error("the key is on its way to another node of the cluster")]
+    Ask { to: String },
+    #[error("the answer of Redis is not of the kind that was asked for")]
+    Answer,
+    /// The runtime on which the call ran was shut down.
+    #[error("the runtime that the call ran on was shut down")]
+    Stopped,
+}
+
+impl Failure {
+    pub(crate) fn is_no_script(&self) -> bool {
+        matches!(self, Self::Code(code) if code == "NOSCRIPT")
+    }
+
+    /// Whether the connection that it came from is not to be used again: it is broken, owes an
+    /// answer, or leads to a server that is no longer in charge.
+    pub(crate) fn spoils_connection(&self) -> bool {
+        match self {
+            Self::Dropped | Self::TimedOut | Self::Answer => true,
+            Self::Code(code) => code == "READONLY" || code == "MASTERDOWN",
+            _ => false,
+        }
+    }
+
+    /// Whether another node of the cluster may be in charge by now.
+    pub(crate) fn doubts_topology(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Dropped | Self::TimedOut | Self::Moved { .. } => true,
+            Self::Code(code) => ["CLUSTERDOWN", "READONLY", "MASTERDOWN"].contains(&code.as_str()),
+            _ => false,
+        }
+    }
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        match error.kind() {
+            ErrorKind::Io | ErrorKind::Parse => {
+                if error.is_timeout() {
+                    Self::TimedOut
+                } else {
+                    Self::Dropped
+                }
+            }
+            ErrorKind::Server(ServerErrorKind::Moved) if error.redirect_node().is_some() => {
+                Self::Moved { to: redirect(&error) }
+            }
+            ErrorKind::Server(ServerErrorKind::Ask) if error.redirect_node().is_some() => {
+                Self::Ask { to: redirect(&error) }
+            }
+            ErrorKind::AuthenticationFailed => Self::Code("NOAUTH".to_owned()),
+            ErrorKind::UnexpectedReturnType => Self::Answer,
+            _ => Self::Code(code(error.code().unwrap_or("ERR"), error.detail())),
+        }
+    }
+}
+
+fn redirect(error: &RedisError) -> String {
+    error.redirect_node().map_or_else(String::new, |(address, _)| address.to_owned())
+}
+
+/// The code of an error. Before Redis 7, that of a command in a script stands inside the text:
+/// `ERR Error running script (call to f_…): @user_script:2: @user_script: 2: -OOM command not …`.
+fn code(outer: &str, detail: Option<&str>) -> String {
+    let inner = detail.and_then(|detail| detail.split_once(": -")).map(|(_, inner)| inner);
+    let inner = inner.and_then(|inner| inner.split(' ').next()).filter(|word| is_code(word));
+    match detail {
+        _ if outer != "ERR" && is_code(outer) => outer.to_owned(),
+        Some(detail) if detail.contains("max number of clients") => "MAXCLIENTS".to_owned(),
+        _ => inner.unwrap_or("ERR").to_owned(),
+    }
+}
+
+/// Whether a word is a code of Redis and not, by some mishap, data.
+fn is_code(word: &str) -> bool {
+    (2..=20).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_uppercase())
+}
+
+/// Codes of a server that cannot at the moment, and may later.
+const PASSING: &[&str] = &[
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MAXCLIENTS",
+    "MOVED",
+    "NOREPLICAS",
+    "NOSCRIPT",
+    "READONLY",
+    "TRYAGAIN",
+    "UNBLOCKED",
+];
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match &failure {
+            Failure::TimedOut => Self::timed_out(failure),
+            Failure::Code(code) if !PASSING.contains(&code.as_str()) => Self::refused(failure),
+            _ => Self::unavailable(failure),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use moojo_session::StoreErrorKind;
+
+    use super::*;
+
+    fn server(line: &str) -> Failure {
+        let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        value.extract_error().unwrap_err().into()
+    }
+
+    #[test]
+    fn kinds_say_what_can_be_done() {
+        for (line, kind) in [
+            ("LOADING Redis is loading the dataset in memory", StoreErrorKind::Unavailable),
+            ("READONLY You can't write against a read only replica.", StoreErrorKind::Unavailable),
+            ("CLUSTERDOWN The cluster is down", StoreErrorKind::Unavailable),
+            ("NOREPLICAS Not enough good replicas to write.", StoreErrorKind::Unavailable),
+            ("ERR max number of clients reached", StoreErrorKind::Unavailable),
+            ("NOAUTH Authentication required.", StoreErrorKind::Refused),
+            ("NOPERM this user has no permissions", StoreErrorKind::Refused),
+            ("OOM command not allowed when used memory > 'maxmemory'.", StoreErrorKind::Refused),
+            ("MISCONF Redis is configured to save RDB snapshots", StoreErrorKind::Refused),
+            ("WRONGTYPE Operation against a key", StoreErrorKind::Refused),
+            (
+                "ERR Error running script (call to f_1): @user_script:2: @user_script: 2: -READONLY \
+                 You can't write against a read only replica.",
+                StoreErrorKind::Unavailable,
+            ),
+            (
+                "ERR Error running script (call to f_1): @user_script:2: @user_script: 2: -OOM command",
+                StoreErrorKind::Refused,
+            ),
+        ] {
+            assert_eq!(StoreError::from(server(line)).kind(), kind, "{line}");
+        }
+    }
+
+    #[test]
+    fn rule_13_what_a_server_says_is_not_repeated() {
+        let failure = server("ERR unknown command 'EVALSHA', with args beginning with: 'planted'");
+        assert_eq!(failure.to_string(), "Redis answered ERR");
+        assert!(!format!("{failure:?}").contains("planted"));
+        assert_eq!(server("planted token").to_string(), "Redis answered ERR");
+    }
+
+    #[test]
+    fn redirections_say_where() {
+        assert!(
+            matches!(server("MOVED 3999 127.0.0.1:6381"), Failure::Moved { to } if to == "127.0.0.1:6381")
+        );
+        assert!(matches!(server("ASK 3999 :6381"), Failure::Ask { to } if to == ":6381"));
+    }
+}

@@ -1,0 +1,41 @@
+//! The store keeps every rule of the traits, on one server and on a cluster.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use moojo_session::conformance;
+use moojo_session_redis::RedisStore;
+use moojo_testkit::{Redis, RedisCluster};
+
+/// A tenant that nobody else in this test has: the store is empty.
+fn fresh_prefix() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+async fn assert_conforms(new_store: impl Fn(&str) -> RedisStore) {
+    let store = async || new_store("shared");
+    conformance::session_store(store).await.assert_passed();
+    conformance::challenge_store(store).await.assert_passed();
+    conformance::lease_store(store).await.assert_passed();
+    conformance::session_admin(async || new_store(&fresh_prefix())).await.assert_passed();
+    let pair = async || (new_store("shared"), new_store("shared"));
+    conformance::change_feed(pair).await.assert_passed();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_server() {
+    let redis = Redis::start();
+    let new_store = |prefix: &str| {
+        RedisStore::builder(redis.url()).prefix(prefix).connections(2).build().unwrap()
+    };
+    assert_conforms(new_store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster() {
+    let cluster = RedisCluster::start();
+    // One URL is enough: the others are learnt.
+    let url = &cluster.urls()[5];
+    let new_store = |prefix: &str| RedisStore::cluster([url]).prefix(prefix).build().unwrap();
+    assert_conforms(new_store).await;
+}
