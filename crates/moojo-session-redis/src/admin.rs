@@ -90,7 +90,7 @@ impl RedisStore {
     ) -> Result<(u64, Vec<Vec<u8>>), StoreError> {
         let mut scan = cmd("SCAN");
         scan.arg(cursor).arg("MATCH").arg(self.keys().all_sessions());
-        scan.arg("COUNT").arg(limit.clamp(10, 1000));
+        scan.arg("COUNT").arg(limit.clamp(10, 1000)).arg("TYPE").arg("string");
         let answer = self.client().call_at(node, Packet::One(scan)).await?;
         Ok(redis::from_redis_value(answer).map_err(|_| Failure::Answer)?)
     }

@@ -76,7 +76,11 @@ impl From<RedisError> for Failure {
             }
             ErrorKind::AuthenticationFailed => Self::Code("NOAUTH".to_owned()),
             ErrorKind::UnexpectedReturnType => Self::Answer,
-            _ => Self::Code(code(error.code().unwrap_or("ERR"), error.detail())),
+            // One command, or the first of several that failed.
+            _ => match error.into_server_errors().as_deref() {
+                Some([(_, first), ..]) => Self::Code(code(first.code(), first.details())),
+                _ => Self::Code(code("ERR", None)),
+            },
         }
     }
 }
