@@ -91,16 +91,16 @@ impl Client {
         .await
     }
 
-    /// A connection to some server that hears what is published on `channel`, whoever publishes it.
-    pub(crate) async fn subscribe(&self, channel: &str) -> Result<PubSub, Failure> {
+    /// A connection to some server that hears what is published, whoever publishes it.
+    pub(crate) async fn subscribe(&self, channels: &[&str]) -> Result<PubSub, Failure> {
         let by = self.limit();
         match &self.0.topology {
-            Topology::Single(node) => node.subscribe(channel).await,
+            Topology::Single(node) => node.subscribe(channels).await,
             // Every node of a cluster hears of everything.
-            Topology::Cluster(cluster) => cluster.some_node(by).await.subscribe(channel).await,
+            Topology::Cluster(cluster) => cluster.some_node(by).await.subscribe(channels).await,
             Topology::Sentinels(sentinels) => {
                 let master = sentinels.master(by).await?;
-                let subscribed = master.subscribe(channel).await;
+                let subscribed = master.subscribe(channels).await;
                 sentinels.note(&master, subscribed)
             }
         }

@@ -98,12 +98,12 @@ impl Cluster {
         Ok(masters.into_iter().map(|address| self.node(address)).collect())
     }
 
-    /// Any node; another one each time.
+    /// Any node that has slots, if that is known; another one each time.
     pub(crate) async fn some_node(&self, by: Instant) -> Arc<Node> {
-        let slots = self.slots(by).await.ok();
-        let masters = slots.iter().flat_map(|slots| slots.0.iter().map(|range| &range.master));
-        let all: Vec<_> = masters.chain(&self.seeds).collect();
-        self.node(all[fastrand::usize(..all.len())])
+        match self.masters(by).await {
+            Ok(masters) => Arc::clone(&masters[fastrand::usize(..masters.len())]),
+            Err(_) => self.node(&self.seeds[fastrand::usize(..self.seeds.len())]),
+        }
     }
 
     async fn owner(&self, slot: u16, by: Instant) -> Result<Arc<Node>, Failure> {

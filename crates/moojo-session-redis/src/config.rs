@@ -126,7 +126,9 @@ fn connection_info(url: &str, ca: Option<&[u8]>) -> Result<ConnectionInfo, Redis
     // Both kinds of connections, for calls and for the feed, speak the older protocol, in which
     // nothing comes that was not asked for.
     let login = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
-    let tcp = info.tcp_settings().clone().set_nodelay(true);
+    // A connection that is given up takes with it what the network has not delivered yet: a save that
+    // timed out does not arrive after a newer one.
+    let tcp = info.tcp_settings().clone().set_nodelay(true).set_linger_time(Duration::ZERO);
     let info = info.set_redis_settings(login).set_tcp_settings(tcp);
     match ca {
         Some(_) if !is_tls => Err(RedisConfigError::CertificatesWithoutTls),

@@ -75,12 +75,14 @@ impl From<RedisError> for Failure {
                 Self::Ask { to: redirect(&error) }
             }
             ErrorKind::AuthenticationFailed => Self::Code("NOAUTH".to_owned()),
-            ErrorKind::UnexpectedReturnType => Self::Answer,
             // One command, or the first of several that failed.
-            _ => match error.into_server_errors().as_deref() {
-                Some([(_, first), ..]) => Self::Code(code(first.code(), first.details())),
-                _ => Self::Code(code("ERR", None)),
-            },
+            ErrorKind::Server(_) | ErrorKind::Extension => {
+                match error.into_server_errors().as_deref() {
+                    Some([(_, first), ..]) => Self::Code(code(first.code(), first.details())),
+                    _ => Self::Code("ERR".to_owned()),
+                }
+            }
+            _ => Self::Answer,
         }
     }
 }

@@ -1,31 +1,28 @@
 //! The change feed: one subscriber for all who listen to a store.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 use moojo_session::{Change, ChangeStream, SessionId, UserId};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
 
 use crate::client::Client;
-use crate::error::Failure;
+use crate::keys::Keys;
+
+mod subscriber;
+
+use subscriber::Subscriber;
 
 /// How many changes are held for a listener that is behind, before it is told so.
 const CAPACITY: usize = 4096;
-/// How often the subscriber asks whether the server is there, and how long the answer may take.
-const PING_EVERY: Duration = Duration::from_secs(2);
-const PING_LIMIT: Duration = Duration::from_secs(2);
-/// The first and the longest pause before it connects again.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// The feed of one store.
 #[derive(Debug)]
 pub(crate) struct Feed {
     client: Client,
-    channel: String,
+    keys: Keys,
     hub: Mutex<Weak<Hub>>,
 }
 
@@ -36,6 +33,7 @@ struct Hub {
     task: AbortHandle,
 }
 
+/// What the subscriber and its listeners share.
 #[derive(Debug)]
 struct State {
     /// The task has the sender: if its runtime ends it, the streams end as well.
@@ -50,8 +48,8 @@ impl Drop for Hub {
 }
 
 impl Feed {
-    pub(crate) fn new(client: Client, channel: &str) -> Self {
-        Self { client, channel: channel.to_owned(), hub: Mutex::default() }
+    pub(crate) fn new(client: Client, keys: Keys) -> Self {
+        Self { client, keys, hub: Mutex::default() }
     }
 
     /// Everything from the moment when the stream is first polled, which has to be on a runtime.
@@ -72,7 +70,7 @@ impl Feed {
             let state = Arc::new(Mutex::new(state));
             let subscriber = Subscriber {
                 client: self.client.clone(),
-                channel: self.channel.clone(),
+                keys: self.keys.clone(),
                 changes: sender,
                 state: Arc::clone(&state),
             };
@@ -101,70 +99,6 @@ impl Hub {
     fn join(&self) -> Option<(broadcast::Receiver<Change>, bool)> {
         let state = self.state.lock();
         Some((state.changes.upgrade()?.subscribe(), state.hears))
-    }
-}
-
-/// Listens for all streams, and connects as often as it takes.
-struct Subscriber {
-    client: Client,
-    channel: String,
-    changes: broadcast::Sender<Change>,
-    state: Arc<Mutex<State>>,
-}
-
-impl Subscriber {
-    async fn run(self) {
-        let (shortest, longest) = PAUSES;
-        let mut pause = shortest;
-        loop {
-            // However it ended, it is over.
-            let _ = self.listen().await;
-            if self.set_hears(false, Change::Disconnected) {
-                pause = shortest;
-            }
-            // Many processes lose one server at one time: they do not come back at one time.
-            sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-            pause = (pause * 2).min(longest);
-        }
-    }
-
-    /// Tells of all that is published, until the connection ends or is silent for too long.
-    async fn listen(&self) -> Result<(), Failure> {
-        let pubsub = self.client.subscribe(&self.channel).await?;
-        let (mut asks, mut messages) = pubsub.split();
-        self.set_hears(true, Change::Lagged);
-        let silence = async {
-            loop {
-                sleep(PING_EVERY).await;
-                let pong = timeout(PING_LIMIT, asks.ping::<redis::Value>()).await;
-                if !matches!(pong, Ok(Ok(_))) {
-                    return;
-                }
-            }
-        };
-        tokio::pin!(silence);
-        loop {
-            let message = tokio::select! {
-                message = messages.next() => message.ok_or(Failure::Dropped)?,
-                () = &mut silence => return Err(Failure::TimedOut),
-            };
-            // A message of a later version, perhaps: something changed.
-            let change = read(message.get_payload_bytes()).unwrap_or(Change::Lagged);
-            // An error says that nobody listens.
-            let _ = self.changes.send(change);
-        }
-    }
-
-    /// Notes and tells whether it hears, and says whether that is new.
-    fn set_hears(&self, hears: bool, change: Change) -> bool {
-        // Under the lock: who joins either gets the message or sees what it says.
-        let mut state = self.state.lock();
-        let is_new = state.hears != hears;
-        if is_new {
-            state.hears = hears;
-            let _ = self.changes.send(change);
-        }
-        is_new
     }
 }
 

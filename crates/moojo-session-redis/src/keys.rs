@@ -45,6 +45,11 @@ impl Keys {
         &self.channel
     }
 
+    /// A channel on which one subscriber hears itself.
+    pub(crate) fn probe(&self) -> String {
+        format!("{}:probe:{:016x}", self.prefix, fastrand::u64(..))
+    }
+
     pub(crate) fn session(&self, user: &UserId) -> Key {
         self.key('s', user.as_str())
     }

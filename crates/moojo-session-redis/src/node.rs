@@ -113,13 +113,13 @@ impl Node {
         answer
     }
 
-    /// A connection of its own that listens to `channel`.
-    pub(crate) async fn subscribe(&self, channel: &str) -> Result<PubSub, Failure> {
+    /// A connection of its own that listens to these channels.
+    pub(crate) async fn subscribe(&self, channels: &[&str]) -> Result<PubSub, Failure> {
         let by = Instant::now() + self.access.limits.connect;
         let subscribed = async {
             let client = self.access.client(&self.address)?;
             let mut pubsub = client.get_async_pubsub().await.map_err(unreachable)?;
-            pubsub.subscribe(channel).await?;
+            pubsub.subscribe(channels).await?;
             Ok(pubsub)
         };
         timeout_at(by, subscribed).await.unwrap_or(Err(Failure::TimedOut))
@@ -198,6 +198,6 @@ fn unreachable(error: redis::RedisError) -> Failure {
     match Failure::from(error.clone()) {
         Failure::Code(code) => Failure::Code(code),
         _ if error.is_io_error() => Failure::Unreachable(error.to_string()),
-        other => Failure::Unreachable(other.to_string()),
+        _ => Failure::Unreachable(error.category().to_owned()),
     }
 }

@@ -69,7 +69,7 @@ impl RedisStore {
     }
 
     pub(crate) fn new(client: Client, keys: Keys) -> Self {
-        let feed = Arc::new(Feed::new(client.clone(), keys.channel()));
+        let feed = Arc::new(Feed::new(client.clone(), keys.clone()));
         Self(Arc::new(Shared { client, keys, feed }))
     }
 

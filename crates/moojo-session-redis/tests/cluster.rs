@@ -3,9 +3,10 @@
 mod common;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use common::{eventually, login, next, saved, user};
-use moojo_session::{Change, Session, SessionAdmin, SessionStore};
+use moojo_session::{Change, ChangeStream, Session, SessionAdmin, SessionStore};
 use moojo_session_redis::RedisStore;
 use moojo_testkit::{Redis, RedisCluster};
 
@@ -80,13 +81,38 @@ async fn a_cluster_that_changes() {
     let told = async || {
         store.save(&last).await.unwrap();
         let told = async { while next(&mut feed).await != saved(&last) {} };
-        let limit = std::time::Duration::from_millis(500);
+        let limit = Duration::from_millis(500);
         tokio::time::timeout(limit, told).await.ok()
     };
     eventually("a change", told).await;
     let count = store.count().await.unwrap();
     assert_eq!(store.remove_all().await.unwrap(), count);
     assert_eq!(store.count().await.unwrap(), 0);
+    a_node_is_cast_out(&mut cluster, &mut feed).await;
+}
+
+/// The node that the feed listens to is forgotten by all others. It answers as before, and hears
+/// nothing any more.
+async fn a_node_is_cast_out(cluster: &mut RedisCluster, feed: &mut ChangeStream) {
+    // The first was killed.
+    let nodes = &cluster.nodes()[1..];
+    let listens = |node: &&Redis| node.say("CLIENT LIST TYPE pubsub").unwrap().contains("sub=2");
+    let cast_out = nodes.iter().find(listens).expect("the feed listens to one of them");
+    let its_id = id(cast_out);
+    let others: Vec<_> = nodes.iter().filter(|node| id(node) != its_id).collect();
+    for node in &others {
+        // Its replica does not forget it.
+        let _ = node.say(&format!("CLUSTER FORGET {its_id}")).unwrap();
+    }
+    while next(feed).await != Change::Disconnected {}
+    let alice = user("alice");
+    let published = async || {
+        others[0].say("PUBLISH moojo:changes:0 ralice").unwrap();
+        let removed = Change::Removed { user: alice.clone() };
+        let told = async { while next(feed).await != removed {} };
+        tokio::time::timeout(Duration::from_millis(200), told).await.ok()
+    };
+    eventually("a change", published).await;
 }
 
 /// A slot on its way (ASK), and where it has come to (MOVED).

@@ -57,7 +57,7 @@ async fn streams_share_one_connection_which_goes_with_them() {
     let subscribers = async |count: usize| {
         let counted = async || {
             let list = redis.say("CLIENT LIST TYPE pubsub").unwrap();
-            (list.matches("sub=1").count() == count).then_some(())
+            (list.matches("sub=2").count() == count).then_some(())
         };
         eventually(&format!("{count} subscribers"), counted).await;
     };
