@@ -25,9 +25,15 @@ async fn assert_conforms(new_store: impl Fn(&str) -> RedisStore) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_server() {
     let redis = Redis::start();
-    let new_store = |prefix: &str| {
-        RedisStore::builder(redis.url()).prefix(prefix).connections(2).build().unwrap()
-    };
+    // With the permissions that the documentation asks for, and no others.
+    let commands = "+get +set +del +getrange +pttl +pexpire +zadd +zcard +zrange +zremrangebylex \
+                    +zremrangebyrank +eval +evalsha +publish +subscribe +ping +scan +info";
+    let keys = "~shared:* &shared:* ~test-*:* &test-*:*";
+    let user = format!("ACL SETUSER agent reset on >right {keys} {commands}");
+    assert_eq!(redis.say(&user).unwrap(), "+OK\r\n");
+    let url = redis.url().replace("//", "//agent:right@");
+    let new_store =
+        |prefix: &str| RedisStore::builder(&url).prefix(prefix).connections(2).build().unwrap();
     assert_conforms(new_store).await;
 }
 
