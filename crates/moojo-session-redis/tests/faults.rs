@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +11,9 @@ use common::{eventually, login, user};
 use moojo_session::{LeaseHolder, LeaseStore, SessionAdmin, SessionStore, StoreErrorKind};
 use moojo_session_redis::RedisStore;
 use moojo_testkit::{Proxy, Redis};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 fn at(port: u16) -> RedisStore {
     RedisStore::builder(format!("redis://127.0.0.1:{port}"))
@@ -245,4 +249,41 @@ async fn rule_1_users_do_not_mix_when_callers_leave() {
         answers += task.await.unwrap();
     }
     assert!(answers > 100, "most callers left: {answers} answers");
+}
+
+/// A network that has forgotten a connection closes nothing and delivers nothing. Callers who leave
+/// before the call's own limit do not keep the store from finding out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_the_network_forgot_is_replaced() {
+    let redis = Redis::start();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (forget, forgotten) = watch::channel(false);
+    let server = redis.port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await.unwrap();
+            // Those that are made later are remembered.
+            let mut forgotten = forgotten.clone();
+            let old = !*forgotten.borrow_and_update();
+            tokio::spawn(async move {
+                let passing = copy_bidirectional(&mut client, &mut server);
+                tokio::select! {
+                    _ = passing => return,
+                    Ok(()) = forgotten.changed(), if old => {}
+                }
+                // It keeps both ends, and looks at neither.
+                std::future::pending::<()>().await;
+            });
+        }
+    });
+    let store = at(port);
+    let alice = login("alice");
+    store.save(&alice).await.unwrap();
+    forget.send(true).unwrap();
+    let load = async || {
+        let hurried = tokio::time::timeout(Duration::from_millis(50), store.load(alice.user()));
+        hurried.await.ok()?.ok()
+    };
+    assert_eq!(eventually("a load on a new connection", load).await, Some(alice));
 }
