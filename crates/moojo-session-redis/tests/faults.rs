@@ -4,14 +4,16 @@ mod common;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{eventually, login, user};
-use moojo_session::{LeaseHolder, LeaseStore, SessionAdmin, SessionStore, StoreErrorKind};
+use moojo_session::{
+    Admission, LeaseHolder, LeaseStore, Quota, SessionAdmin, SessionStore, StoreErrorKind,
+};
 use moojo_session_redis::RedisStore;
 use moojo_testkit::{Proxy, Redis};
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -286,4 +288,56 @@ async fn a_connection_that_the_network_forgot_is_replaced() {
         hurried.await.ok()?.ok()
     };
     assert_eq!(eventually("a load on a new connection", load).await, Some(alice));
+}
+
+/// A call whose answer is lost has failed, although a new connection would work: what may have been
+/// carried out is not sent again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_carried_out_twice() {
+    let redis = Redis::start();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let lose_next = Arc::new(AtomicBool::new(false));
+    let (server, lose) = (redis.port(), Arc::clone(&lose_next));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await.unwrap();
+            let lose = Arc::clone(&lose);
+            tokio::spawn(async move {
+                let ((mut asks, mut hears), (mut says, mut takes)) =
+                    (client.into_split(), server.into_split());
+                let answers = async {
+                    let mut buffer = [0; 4096];
+                    while let Ok(read @ 1..) = says.read(&mut buffer).await {
+                        if lose.swap(false, Ordering::SeqCst) {
+                            return;
+                        }
+                        hears.write_all(&buffer[..read]).await.unwrap();
+                    }
+                };
+                tokio::select! {
+                    _ = tokio::io::copy(&mut asks, &mut takes) => {}
+                    () = answers => {}
+                }
+            });
+        }
+    });
+    let store = at(port);
+    let (alice, now) = (login("alice"), chrono::Utc::now());
+    let quota = Quota { key: "sends", limit: 3, window: Duration::from_secs(60) };
+    let admit = |now| moojo_session::ChallengeStore::admit(&store, &quota, now);
+    let removed = || store.remove_if_current(alice.user(), alice.id());
+    // The server knows the scripts.
+    store.save(&alice).await.unwrap();
+    assert!(removed().await.unwrap());
+    store.save(&alice).await.unwrap();
+    assert_eq!(admit(now).await.unwrap(), Admission::Granted);
+
+    lose_next.store(true, Ordering::SeqCst);
+    assert_eq!(removed().await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    assert!(!removed().await.unwrap());
+    lose_next.store(true, Ordering::SeqCst);
+    assert!(admit(now).await.is_err());
+    assert_eq!(admit(now).await.unwrap(), Admission::Granted);
+    assert!(matches!(admit(now).await.unwrap(), Admission::Refused { .. }));
 }
