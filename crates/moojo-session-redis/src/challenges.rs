@@ -40,12 +40,15 @@ impl ChallengeStore for RedisStore {
     async fn admit(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<Admission, StoreError> {
         let window = TimeDelta::from_std(quota.window).map_err(StoreError::refused)?;
         let end = now.checked_add_signed(window).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        // A use that ends still later was counted before the clock was set back.
+        let last = end.checked_add_signed(window).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let request = Request::script(&script::ADMIT, self.keys().quota(quota.key))
             .arg(time_text(now))
             .arg(time_text(end))
             .arg(quota.limit.to_string())
             .arg(millis::of(quota.window).to_string())
-            .arg(format!("{:016x}", fastrand::u64(..)));
+            .arg(format!("{:016x}", fastrand::u64(..)))
+            .arg(time_text(last));
         match bytes(self.client().call(request).await?)? {
             None => Ok(Admission::Granted),
             Some(first) => Ok(Admission::Refused { until: read_time(&first)? }),

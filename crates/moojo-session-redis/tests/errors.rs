@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::time::Duration;
+
 use chrono::{TimeDelta, Utc};
 use common::{login, login_until, shown, user};
-use moojo_session::{SessionAdmin, SessionStore, StoreError, StoreErrorKind};
+use moojo_session::{Admission, Quota, SessionAdmin, SessionStore, StoreError, StoreErrorKind};
 use moojo_session_redis::RedisStore;
 use moojo_testkit::{Redis, free_port};
 
@@ -142,4 +144,18 @@ async fn a_list_goes_on_after_a_restart() {
         after = page.next;
     }
     assert_eq!(found.len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uses_from_before_the_clock_was_set_back_do_not_count_for_ever() {
+    let redis = Redis::start();
+    let store = at(redis.url());
+    let quota = Quota { key: "sends", limit: 1, window: Duration::from_secs(3600) };
+    let admit = async |at| moojo_session::ChallengeStore::admit(&store, &quota, at).await.unwrap();
+    let now = Utc::now();
+    assert_eq!(admit(now).await, Admission::Granted);
+    // By as much as two clocks may differ, it counts.
+    let until = now + TimeDelta::hours(1);
+    assert_eq!(admit(now - TimeDelta::minutes(30)).await, Admission::Refused { until });
+    assert_eq!(admit(now - TimeDelta::days(1)).await, Admission::Granted);
 }

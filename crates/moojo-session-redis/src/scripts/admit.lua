@@ -1,6 +1,9 @@
--- KEYS: quota. ARGV: now, end of this use, limit, life in ms, what tells this use apart.
+-- KEYS: quota. ARGV: now, end of this use, limit, life in ms, what tells this use apart, the latest
+-- end that can be right.
 -- Members are ends as digits of one length: they sort as text, and nothing is rounded.
 redis.call('ZREMRANGEBYLEX', KEYS[1], '-', '[' .. ARGV[1] .. '~')
+-- These were counted before the clock was set back.
+redis.call('ZREMRANGEBYLEX', KEYS[1], '[' .. ARGV[6] .. '~', '+')
 if redis.call('ZCARD', KEYS[1]) < tonumber(ARGV[3]) then
     redis.call('ZADD', KEYS[1], 0, ARGV[2] .. ':' .. ARGV[5])
     if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[4]) then
