@@ -139,7 +139,22 @@ fn connection_info(url: &str, ca: Option<&[u8]>) -> Result<ConnectionInfo, Redis
 
 #[cfg(feature = "tls")]
 fn with_tls(info: ConnectionInfo, ca: Option<&[u8]>) -> Result<ConnectionInfo, RedisConfigError> {
+    use rustls::RootCertStore;
     use rustls::crypto::{CryptoProvider, aws_lc_rs};
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+
+    // The redis crate passes over what it cannot read, and would then trust nobody.
+    if let Some(pem) = ca {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
+            added.ok_or(RedisConfigError::InvalidCertificates)?;
+        }
+        if roots.is_empty() {
+            return Err(RedisConfigError::InvalidCertificates);
+        }
+    }
     // The redis crate takes the process's provider, and panics if it cannot tell which that is.
     if CryptoProvider::get_default().is_none() {
         let _ = aws_lc_rs::default_provider().install_default();
