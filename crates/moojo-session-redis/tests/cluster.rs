@@ -3,7 +3,7 @@
 mod common;
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{eventually, login, next, saved, user};
 use moojo_session::{Change, ChangeStream, Session, SessionAdmin, SessionStore};
@@ -76,6 +76,7 @@ async fn a_cluster_that_changes() {
     let all: HashSet<_> = logins.iter().map(|login| login.user().to_string()).collect();
     assert!(found.is_superset(&all));
     assert!(listed(&store).await.is_superset(&all));
+    a_master_hangs(&mut cluster, &store, &logins).await;
     // The feed hears, wherever it is by now.
     let last = login("last");
     let told = async || {
@@ -89,6 +90,32 @@ async fn a_cluster_that_changes() {
     assert_eq!(store.remove_all().await.unwrap(), count);
     assert_eq!(store.count().await.unwrap(), 0);
     a_node_is_cast_out(&mut cluster, &mut feed).await;
+}
+
+/// A master that hangs is replaced. When it goes on, it is the replica of the one that came after it,
+/// and what it had received and not done is no longer its to do.
+async fn a_master_hangs(cluster: &mut RedisCluster, store: &RedisStore, logins: &[Session]) {
+    let hangs = &cluster.nodes()[1];
+    hangs.freeze();
+    let begun = Instant::now();
+    let attempts = logins.iter().map(|login| store.save(login));
+    let outcomes = futures_util::future::join_all(attempts).await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "calls end: {:?}", begun.elapsed());
+    assert!(outcomes.iter().any(Result::is_err) && outcomes.iter().any(Result::is_ok));
+    let newer: Vec<_> = logins.iter().map(|old| login(old.user().as_str())).collect();
+    for login in &newer {
+        let save = async || store.save(login).await.ok();
+        eventually("a save while a master hangs", save).await;
+    }
+    cluster.nodes()[1].thaw();
+    let hangs = &cluster.nodes()[1];
+    let demoted =
+        async || hangs.say("INFO replication").unwrap().contains("role:slave").then_some(());
+    eventually("the one that hung is a replica", demoted).await;
+    for login in &newer {
+        let load = async || store.load(login.user()).await.ok();
+        assert_eq!(eventually("a load after it", load).await.as_ref(), Some(login));
+    }
 }
 
 /// The node that the feed listens to is forgotten by all others. It answers as before, and hears
