@@ -112,10 +112,10 @@ impl SessionManagerBuilder {
         self
     }
 
-    /// While the store's [feed](SessionStore::changes) hears nothing ([`Change::Disconnected`]
-    /// (crate::Change::Disconnected)), a session in memory is looked up again after this time at the
-    /// latest: a revocation by another process is known by then. If the store cannot be asked
-    /// either, the session stays in use until its end. Default: 60 seconds.
+    /// While the store's [feed](SessionStore::changes) hears nothing
+    /// ([`Change::Disconnected`](crate::Change::Disconnected)), a session in memory is looked up again
+    /// after this time at the latest: a revocation by another process is known by then. If the store
+    /// cannot be asked either, the session stays in use until its end. Default: 60 seconds.
     ///
     /// A store without a feed is not looked up again: what other processes change is then known when
     /// the session ends, or is refused.
