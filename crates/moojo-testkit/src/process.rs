@@ -16,7 +16,7 @@ pub struct Process {
 
 /// Starts the program in the arguments, says its process id, and kills it at the end of the input.
 const HOLD: &str =
-    r#"log=$1; shift; "$@" >>"$log" 2>&1 </dev/null & echo $!; read -r _; kill -9 $!"#;
+    r#"log=$1; shift; "$@" >>"$log" 2>&1 </dev/null & echo $!; read -r _; kill -9 $! 2>/dev/null"#;
 
 impl Process {
     /// Starts `program`, which writes what it says to `log`.

@@ -1,0 +1,153 @@
+//! Starts the processes, kills some, and has counted what they say.
+
+use std::env;
+use std::error::Error;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use moojo_session::UserId;
+use moojo_sim::MoojoSim;
+use moojo_testkit::Redis;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Child;
+use tokio::task::JoinHandle;
+
+pub(crate) mod process;
+mod summary;
+
+use process::Job;
+pub(crate) use summary::Summary;
+
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) processes: usize,
+    pub(crate) users: usize,
+    pub(crate) seconds: u64,
+    pub(crate) token_life: Duration,
+    /// Between two calls for a user in a process, at most.
+    pub(crate) pause_millis: u64,
+    /// In which second which process is killed.
+    pub(crate) kills: Vec<(u64, usize)>,
+    /// Whether another is started in its place.
+    pub(crate) restart: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            processes: 3,
+            users: 20,
+            seconds: 24,
+            token_life: Duration::from_secs(6),
+            pause_millis: 300,
+            kills: vec![(12, 1)],
+            restart: false,
+        }
+    }
+}
+
+pub(crate) fn user(n: usize) -> UserId {
+    UserId::new(format!("user-{n}")).expect("short and printable")
+}
+
+pub(crate) fn phone(n: usize) -> String {
+    format!("+1555{n:07}")
+}
+
+/// What a process says, in one piece.
+pub(crate) fn say(line: &str) {
+    use std::io::Write;
+    // It fails when the parent has gone.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+pub(crate) async fn run(
+    plan: &Plan,
+    program: impl Fn() -> Command,
+    mut tell: impl FnMut(String),
+) -> Result<Summary, BoxError> {
+    let sim = MoojoSim::builder().token_ttl(plan.token_life).record_limit(1 << 20).start().await?;
+    let own = env::var("REDIS_URL").is_err().then(Redis::start);
+    let redis = own.as_ref().map_or_else(|| env::var("REDIS_URL"), |own| Ok(own.url()))?;
+    let prefix = format!("cluster-{}", std::process::id());
+    let mut job = Job {
+        redis,
+        prefix,
+        moojo: sim.base_url(),
+        key: sim.api_key().to_owned(),
+        users: plan.users,
+        seconds: plan.seconds,
+        pause_millis: plan.pause_millis,
+    };
+    let mut running = Vec::new();
+    for _ in 0..plan.processes {
+        running.push(Running::start(program(), &job)?);
+    }
+    let mut ended = Vec::new();
+    tell(format!(
+        "{} processes call for {} users each, whose tokens live {:?}.\n",
+        plan.processes, plan.users, plan.token_life
+    ));
+    tell("   s  codes sent  calls answered by each process".to_owned());
+    for second in 1..=plan.seconds {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let answered: String =
+            running.iter().map(|process| format!("{:>8}", process.answered())).collect();
+        tell(format!("{second:>4}  {:>10}  {answered}", sim.sms_count()));
+        for (_, victim) in plan.kills.iter().filter(|(when, _)| *when == second) {
+            tell(format!("      process {} is killed", victim + 1));
+            running[*victim].child.start_kill()?;
+            if plan.restart {
+                job.seconds = plan.seconds - second;
+                let next = Running::start(program(), &job)?;
+                ended.push(std::mem::replace(&mut running[*victim], next));
+            }
+        }
+    }
+    let mut lines = Vec::new();
+    for process in running.into_iter().chain(ended) {
+        lines.push(process.end().await?);
+    }
+    Ok(Summary::of(plan, &sim, &lines))
+}
+
+/// A process whose lines are collected.
+struct Running {
+    child: Child,
+    lines: JoinHandle<Vec<String>>,
+    answered: Arc<AtomicUsize>,
+}
+
+impl Running {
+    fn start(program: Command, job: &Job) -> Result<Self, BoxError> {
+        let mut command = tokio::process::Command::from(program);
+        command.envs(job.env()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let output = child.stdout.take().ok_or("it is piped")?;
+        let answered = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&answered);
+        let lines = tokio::spawn(async move {
+            let mut lines = Vec::new();
+            let mut output = BufReader::new(output).lines();
+            while let Ok(Some(line)) = output.next_line().await {
+                count.fetch_add(usize::from(line.starts_with("ok")), Ordering::Relaxed);
+                lines.push(line);
+            }
+            lines
+        });
+        Ok(Self { child, lines, answered })
+    }
+
+    fn answered(&self) -> usize {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    async fn end(mut self) -> Result<Vec<String>, BoxError> {
+        self.child.wait().await?;
+        Ok(self.lines.await?)
+    }
+}
