@@ -4,10 +4,12 @@
 //! A server ends when its value is dropped, and also when the test's process is killed. Where a
 //! program is missing the test fails: `scripts/servers` installs what is needed.
 
+mod postgres;
 mod process;
 mod proxy;
 mod redis;
 
+pub use postgres::Postgres;
 pub use process::{Process, free_port};
 pub use proxy::Proxy;
 pub use redis::{Redis, RedisCluster};

@@ -40,6 +40,10 @@ impl Process {
         Self { shell, pid }
     }
 
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub fn kill(self) {}
 
