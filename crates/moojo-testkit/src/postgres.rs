@@ -38,6 +38,14 @@ impl Postgres {
     /// # Panics
     /// If PostgreSQL is not installed, or does not start.
     pub async fn start(settings: &[&str]) -> Self {
+        Self::start_with(settings, &[]).await
+    }
+
+    /// The same with files in its data folder, each with a name and a text, for the settings to name.
+    ///
+    /// # Panics
+    /// If PostgreSQL is not installed, or does not start.
+    pub async fn start_with(settings: &[&str], files: &[(&str, &str)]) -> Self {
         let programs = programs();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let owner = rustix::process::getuid().is_root().then(Owner::find);
@@ -59,6 +67,9 @@ impl Postgres {
         let port = free_port();
         let mut server = Self { programs, owner, folder, port, settings, process: None };
         server.make();
+        for (name, text) in files {
+            server.give(name, text);
+        }
         server.restart().await;
         server
     }
@@ -169,6 +180,16 @@ impl Postgres {
             .expect("initdb can be started");
         let said = String::from_utf8_lossy(&made.stderr);
         assert!(made.status.success(), "initdb fails: {said}");
+    }
+
+    /// Puts a file into the data folder that nobody but the server reads.
+    fn give(&self, name: &str, text: &str) {
+        let path = self.data().join(name);
+        std::fs::write(&path, text).expect("there is room");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("our file");
+        if let Some(Owner { uid, gid }) = self.owner {
+            chown(&path, Some(uid), Some(gid)).expect("root gives files away");
+        }
     }
 
     fn takes_connections(&self) -> bool {

@@ -106,7 +106,8 @@ impl Listener {
             if self.ends_alone() {
                 return Outcome::Alone;
             }
-            let probed = timeout(Self::PROBE_LIMIT, client.simple_query("select 1")).await;
+            let probed = client.simple_query("select 1 as hears");
+            let probed = timeout(Self::PROBE_LIMIT, probed).await;
             if !matches!(probed, Ok(Ok(_))) {
                 return Outcome::Deaf;
             }

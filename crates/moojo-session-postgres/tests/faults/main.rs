@@ -1,0 +1,73 @@
+//! What the store does when the server or the network fails, and what it refuses, on real servers.
+
+mod crash;
+mod cut;
+mod feed;
+mod frozen;
+mod migrate;
+mod read_only;
+mod records;
+mod secrets;
+#[cfg(feature = "tls")]
+mod tls;
+
+use std::time::{Duration, Instant};
+
+use chrono::{TimeDelta, Utc};
+use moojo_session::{AccessToken, Session, StoreError, StoreErrorKind, UserId};
+use moojo_session_postgres::{PostgresStore, PostgresStoreBuilder};
+use tokio_postgres::{Client, NoTls};
+
+/// How long to wait for what has to happen. Only a test that fails waits for it.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+fn user(name: impl AsRef<str>) -> UserId {
+    UserId::new(name).unwrap()
+}
+
+fn login(name: impl AsRef<str>) -> Session {
+    Session::builder(user(name), AccessToken::new("6c0350a00925b9bb").unwrap())
+        .expires_at(Utc::now() + TimeDelta::hours(2))
+        .build()
+        .unwrap()
+}
+
+fn builder(url: &str) -> PostgresStoreBuilder {
+    PostgresStore::builder(url).connections(1).migrate_on_first_use(true)
+}
+
+fn store(url: &str) -> PostgresStore {
+    builder(url).build().unwrap()
+}
+
+/// Another client of the server, which the store knows nothing of.
+async fn client(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// Asks again until it is so.
+async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "it never came: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// An outage: nothing is wrong with the record or the call.
+fn is_outage(error: &StoreError) -> bool {
+    matches!(error.kind(), StoreErrorKind::Unavailable | StoreErrorKind::TimedOut)
+}
+
+/// All that an error says.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error} {error:?}");
+        source = error.source();
+    }
+    text
+}
