@@ -51,7 +51,7 @@ impl SessionAdmin for PostgresStore {
         let after = after.map_or("", PageToken::as_str);
         // One more, to see whether there is one.
         let parameters: [crate::Parameter<'_>; 3] = [&after, &self.now(), &(limit as i64 + 1)];
-        let rows = self.upkeep().query(LIST, &parameters).await?;
+        let rows = self.upkeep().read(LIST, &parameters).await?;
         let shown = &rows[..rows.len().min(limit)];
         let sessions = shown.iter().map(info).collect::<Result<Vec<_>, _>>()?;
         let last = sessions.last().filter(|_| rows.len() > limit);
@@ -61,14 +61,14 @@ impl SessionAdmin for PostgresStore {
 
     /// It looks at each.
     async fn count(&self) -> Result<u64, StoreError> {
-        let rows = self.upkeep().query(COUNT, &[&self.now()]).await?;
+        let rows = self.upkeep().read(COUNT, &[&self.now()]).await?;
         let count: i64 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
         Ok(count.unsigned_abs())
     }
 
     /// In transactions of 2000 sessions. The feed tells of each of these as `Lagged`.
     async fn remove_all(&self) -> Result<u64, StoreError> {
-        let rows = self.upkeep().query(BEGINNING, &[]).await?;
+        let rows = self.upkeep().read(BEGINNING, &[]).await?;
         let Some(row) = rows.first() else { return Ok(0) };
         let beginning: chrono::DateTime<chrono::Utc> = column(row, 0)?;
         let notice = Notice::all_in_doubt();
@@ -76,7 +76,7 @@ impl SessionAdmin for PostgresStore {
         loop {
             let parameters: [crate::Parameter<'_>; 5] =
                 [&after, &beginning, &Self::REMOVED_AT_ONCE, &self.now(), &notice.as_str()];
-            let rows = self.upkeep().query(REMOVE_BATCH, &parameters).await?;
+            let rows = self.upkeep().write(REMOVE_BATCH, &parameters).await?;
             let Some(row) = rows.first() else { return Ok(removed) };
             after = column(row, 0)?;
             removed += column::<i64>(row, 1)?.unsigned_abs();

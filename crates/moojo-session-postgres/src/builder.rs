@@ -36,7 +36,7 @@ impl PostgresStoreBuilder {
         Self {
             url: Zeroizing::new(url.to_owned()),
             schema: "moojo".to_owned(),
-            connections: 4,
+            connections: 2,
             connect_timeout: Duration::from_secs(3),
             operation_timeout: Duration::from_secs(3),
             migrate_on_first_use: false,
@@ -53,11 +53,11 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// How many connections carry what is written. 4 unless set. A further one is for what is read,
+    /// How many connections carry what is written. 2 unless set. A further one is for what is read,
     /// one for what takes long, one for the change feed; each is opened when it is first needed.
     ///
-    /// Calls do not wait for each other's answers, so few are enough: more than one lets the server
-    /// commit several at once.
+    /// Calls do not wait for each other's answers, so few are enough: more let the server work on
+    /// several at once, and fewer calls wait behind one that takes long.
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
         self

@@ -35,7 +35,7 @@ const REMOVE: &str = "
 #[async_trait]
 impl ChallengeStore for PostgresStore {
     async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
-        let rows = self.reads().query(LOAD, &[&user.as_str()]).await?;
+        let rows = self.reads().read(LOAD, &[&user.as_str()]).await?;
         rows.first().map(|row| read(row, user)).transpose()
     }
 
@@ -52,10 +52,10 @@ impl ChallengeStore for PostgresStore {
         let link = self.writes(user);
         let parameters: [crate::Parameter<'_>; 4] = [&user, &revision, &left, &Hidden(&body)];
         let rows = match expected.map(number) {
-            None => link.query(FIRST, &parameters).await?,
+            None => link.write(FIRST, &parameters).await?,
             Some(Some(expected)) => {
                 let [user, revision, left, body] = parameters;
-                link.query(NEXT, &[user, revision, left, body, &expected]).await?
+                link.write(NEXT, &[user, revision, left, body, &expected]).await?
             }
             // No record has such a revision.
             Some(None) => return Ok(false),
@@ -66,7 +66,7 @@ impl ChallengeStore for PostgresStore {
     async fn remove(&self, user: &UserId, expected: Revision) -> Result<bool, StoreError> {
         let Some(expected) = number(expected) else { return Ok(false) };
         let parameters: [crate::Parameter<'_>; 2] = [&user.as_str(), &expected];
-        let rows = self.writes(user.as_str()).query(REMOVE, &parameters).await?;
+        let rows = self.writes(user.as_str()).write(REMOVE, &parameters).await?;
         Ok(!rows.is_empty())
     }
 

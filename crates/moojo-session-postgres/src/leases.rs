@@ -40,7 +40,7 @@ const DECLINE: &str = "
         and keep_until > statement_timestamp()
     returning 1";
 
-const CLEAR: &str = "delete from {schema}.leases where user_id = $1";
+const CLEAR: &str = "delete from {schema}.leases where user_id = $1 returning 1";
 
 #[async_trait]
 impl LeaseStore for PostgresStore {
@@ -53,7 +53,7 @@ impl LeaseStore for PostgresStore {
         let holder = holder.to_bytes();
         let parameters: [crate::Parameter<'_>; 3] =
             [&user.as_str(), &holder.as_slice(), &micros(time)];
-        let rows = self.writes(user.as_str()).query(ACQUIRE, &parameters).await?;
+        let rows = self.writes(user.as_str()).write(ACQUIRE, &parameters).await?;
         let row = rows.first().ok_or_else(|| StoreError::corrupt("a lease without a row"))?;
         let (holds, declined): (&[u8], Option<i16>) = (column(row, 0)?, column(row, 1)?);
         let left = u64::try_from(column::<i64>(row, 2)?).unwrap_or(0);
@@ -68,7 +68,7 @@ impl LeaseStore for PostgresStore {
     async fn release(&self, user: &UserId, holder: LeaseHolder) -> Result<bool, StoreError> {
         let holder = holder.to_bytes();
         let parameters: [crate::Parameter<'_>; 2] = [&user.as_str(), &holder.as_slice()];
-        Ok(!self.writes(user.as_str()).query(RELEASE, &parameters).await?.is_empty())
+        Ok(!self.writes(user.as_str()).write(RELEASE, &parameters).await?.is_empty())
     }
 
     async fn decline(
@@ -81,11 +81,11 @@ impl LeaseStore for PostgresStore {
         let (holder, reason) = (holder.to_bytes(), number_of(reason)?);
         let parameters: [crate::Parameter<'_>; 4] =
             [&user.as_str(), &holder.as_slice(), &micros(time), &reason];
-        Ok(!self.writes(user.as_str()).query(DECLINE, &parameters).await?.is_empty())
+        Ok(!self.writes(user.as_str()).write(DECLINE, &parameters).await?.is_empty())
     }
 
     async fn clear(&self, user: &UserId) -> Result<(), StoreError> {
-        self.writes(user.as_str()).query(CLEAR, &[&user.as_str()]).await.map(drop)
+        self.writes(user.as_str()).write(CLEAR, &[&user.as_str()]).await.map(drop)
     }
 }
 

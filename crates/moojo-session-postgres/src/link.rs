@@ -9,12 +9,13 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Row};
 
 use crate::database::Database;
 use crate::error::{no_answer, no_connection, spoils_connection, store_error};
 
+mod flush;
 mod keeper;
 mod wire;
 
@@ -56,12 +57,38 @@ impl Link {
         }
     }
 
-    /// Runs one statement. It happens wholly or not at all, also if the future is dropped.
-    pub(crate) async fn query(
+    /// Runs one statement that reads, or writes what may be lost.
+    pub(crate) async fn read(
         &self,
         sql: &'static str,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, StoreError> {
+        self.run(async |wire| wire.query(&self.database.names, sql, parameters).await).await
+    }
+
+    /// Runs one statement, and waits until what it wrote is durable, if it returns rows. It happens wholly or not at
+    /// all, also if the future is dropped.
+    pub(crate) async fn write(
+        &self,
+        sql: &'static str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        let write = async |wire: &Wire| {
+            let rows = wire.query(&self.database.names, sql, parameters).await?;
+            // Each of ours answers with a row if it has written something.
+            if !rows.is_empty() {
+                wire.flush().await?;
+            }
+            Ok(rows)
+        };
+        self.run(write).await
+    }
+
+    /// Sends something over the connection, within the limit.
+    async fn run<T>(
+        &self,
+        call: impl AsyncFnOnce(&Wire) -> Result<T, Error>,
+    ) -> Result<T, StoreError> {
         let deadline = Instant::now() + self.limit;
         let ready = async {
             let place = self.places.acquire().await.map_err(StoreError::unavailable)?;
@@ -69,7 +96,7 @@ impl Link {
         };
         let ready = timeout_at(deadline, ready).await;
         let (_place, wire) = ready.map_err(|_| no_connection(self.limit))??;
-        let answer = timeout_at(deadline, wire.query(&self.database.names, sql, parameters)).await;
+        let answer = timeout_at(deadline, call(&wire)).await;
         answer.map_err(|_| no_answer(self.limit))?.map_err(|error| {
             if spoils_connection(&error) {
                 wire.give_up();

@@ -28,7 +28,8 @@ const ADMIT: &str = "
 const GIVE_BACK: &str = "
     update {schema}.quotas set
         ends = array(select e from unnest(ends) as e order by e desc offset 1)
-    where key = $1 and exists (select from unnest(ends) as e where e > $2)";
+    where key = $1 and exists (select from unnest(ends) as e where e > $2)
+    returning 1";
 
 pub(crate) async fn admit(
     store: &PostgresStore,
@@ -40,7 +41,7 @@ pub(crate) async fn admit(
     let end = now.saturating_add(window);
     let parameters: [crate::Parameter<'_>; 5] =
         [&Hidden(quota.key), &now, &end, &i64::from(quota.limit), &micros(quota.window)];
-    let rows = store.writes(quota.key).query(ADMIT, &parameters).await?;
+    let rows = store.writes(quota.key).write(ADMIT, &parameters).await?;
     let row = rows.first().ok_or_else(|| StoreError::corrupt("a quota without a row"))?;
     if column(row, 0)? {
         return Ok(Admission::Granted);
@@ -55,7 +56,7 @@ pub(crate) async fn give_back(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let parameters: [crate::Parameter<'_>; 2] = [&Hidden(quota.key), &nanos(now)?];
-    store.writes(quota.key).query(GIVE_BACK, &parameters).await.map(drop)
+    store.writes(quota.key).write(GIVE_BACK, &parameters).await.map(drop)
 }
 
 fn nanos(now: DateTime<Utc>) -> Result<i64, StoreError> {

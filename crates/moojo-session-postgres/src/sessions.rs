@@ -50,7 +50,7 @@ const REPLACE: &str = "
 #[async_trait]
 impl SessionStore for PostgresStore {
     async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
-        let rows = self.reads().query(LOAD, &[&user.as_str()]).await?;
+        let rows = self.reads().read(LOAD, &[&user.as_str()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let session = read(row, user, 0, 1)?;
         Ok(Some(session).filter(|session| !session.has_expired_at(self.now())))
@@ -62,7 +62,7 @@ impl SessionStore for PostgresStore {
         let body = written(session)?;
         let notice = Notice::saved(session);
         self.writes(user.as_str())
-            .query(
+            .write(
                 SAVE,
                 &[
                     &user.as_str(),
@@ -80,14 +80,14 @@ impl SessionStore for PostgresStore {
     async fn remove(&self, user: &UserId) -> Result<bool, StoreError> {
         let notice = Notice::removed(user);
         let link = self.writes(user.as_str());
-        was_live(&link.query(REMOVE, &[&user.as_str(), &self.now(), &notice.as_str()]).await?)
+        was_live(&link.write(REMOVE, &[&user.as_str(), &self.now(), &notice.as_str()]).await?)
     }
 
     async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
         let (notice, id) = (Notice::removed(user), id.to_bytes());
         let parameters: [crate::Parameter<'_>; 4] =
             [&user.as_str(), &self.now(), &notice.as_str(), &id.as_slice()];
-        was_live(&self.writes(user.as_str()).query(REMOVE_IF_CURRENT, &parameters).await?)
+        was_live(&self.writes(user.as_str()).write(REMOVE_IF_CURRENT, &parameters).await?)
     }
 
     fn changes(&self) -> ChangeStream {
@@ -102,7 +102,7 @@ pub(crate) async fn replace(store: &PostgresStore, session: &Session) -> Result<
     let body = written(session)?;
     let parameters: [crate::Parameter<'_>; 5] =
         [&user.as_str(), &id.as_slice(), &session.expires_at(), &left, &Hidden(&body)];
-    let rows = store.writes(user.as_str()).query(REPLACE, &parameters).await?;
+    let rows = store.writes(user.as_str()).write(REPLACE, &parameters).await?;
     Ok(!rows.is_empty())
 }
 

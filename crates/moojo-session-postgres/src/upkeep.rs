@@ -86,7 +86,7 @@ pub(crate) async fn delete_expired(link: &Link) -> Result<u64, StoreError> {
     let mut deleted = 0;
     for sql in TABLES {
         loop {
-            let rows = link.query(sql, &[]).await?;
+            let rows = link.read(sql, &[]).await?;
             let count: i64 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
             deleted += count.unsigned_abs();
             if count.unsigned_abs() < BATCH {

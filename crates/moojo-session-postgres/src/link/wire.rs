@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Error, Row, Statement};
 
 use super::Parameter;
+use super::flush::Flush;
 use crate::connector::Messages;
 use crate::error::store_error;
 use crate::names::Names;
@@ -21,6 +22,7 @@ use crate::names::Names;
 pub(super) struct Wire {
     client: Client,
     backend: Backend,
+    flush: Flush,
     prepared: Mutex<HashMap<&'static str, Arc<OnceCell<Statement>>>>,
     used: AtomicBool,
     given_up: Notify,
@@ -50,6 +52,7 @@ impl Wire {
         let row = client.query_one(own, &[]).await?;
         Ok(Self {
             backend: Backend { pid: row.try_get(0)?, start: row.try_get(1)? },
+            flush: Flush::new(&client).await?,
             client,
             prepared: Mutex::default(),
             used: AtomicBool::new(false),
@@ -76,6 +79,11 @@ impl Wire {
         let prepare = async || self.client.prepare(&names.fill(sql)).await;
         let statement = statement.get_or_try_init(prepare).await?;
         self.client.query(statement, parameters).await
+    }
+
+    /// Returns when all that was answered before is durable.
+    pub(super) async fn flush(&self) -> Result<(), Error> {
+        self.flush.flush(&self.client).await
     }
 
     /// Whether a call was made since the last time it was asked.
