@@ -11,7 +11,9 @@ use crate::column;
 use crate::link::Link;
 use crate::store::{Inner, PostgresStore};
 
-/// Rows that another process is deleting are passed over. A minute more, for clocks that differ.
+/// Rows that another process is deleting are passed over. A minute more, for clocks that differ. The
+/// time is that of the statement, and so one that an index is searched by: `clock_timestamp()` would
+/// be compared with every row.
 macro_rules! delete_expired {
     ($table:literal, $key:literal) => {
         concat!(
@@ -19,7 +21,7 @@ macro_rules! delete_expired {
             $key,
             " from {schema}.",
             $table,
-            " where keep_until < clock_timestamp() - interval '1 minute'",
+            " where keep_until < statement_timestamp() - interval '1 minute'",
             " order by keep_until limit 500 for update skip locked),",
             " deleted as (delete from {schema}.",
             $table,

@@ -64,14 +64,19 @@ impl Postgres {
             "max_wal_size=128MB",
         ];
         let settings = defaults.iter().chain(settings).map(|&setting| setting.to_owned()).collect();
-        let port = free_port();
-        let mut server = Self { programs, owner, folder, port, settings, process: None };
+        let mut server = Self { programs, owner, folder, port: 0, settings, process: None };
         server.make();
         for (name, text) in files {
             server.give(name, text);
         }
-        server.restart().await;
-        server
+        let deadline = Instant::now() + PATIENCE;
+        // A port that was free may be taken by the time that the server gets to it.
+        loop {
+            server.port = free_port();
+            if server.runs(deadline).await {
+                return server;
+            }
+        }
     }
 
     /// The port that it listens on, whether it runs or not.
@@ -114,22 +119,37 @@ impl Postgres {
     /// If it does not start.
     pub async fn restart(&mut self) {
         self.kill();
-        let _ = std::fs::remove_file(self.data().join("postmaster.pid"));
+        let deadline = Instant::now() + PATIENCE;
+        // Some connection may have the port for a while, as its own.
+        while !self.runs(deadline).await {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Starts it and waits until it takes connections; or says that it has ended.
+    async fn runs(&mut self, deadline: Instant) -> bool {
+        let state = self.data().join("postmaster.pid");
+        let _ = std::fs::remove_file(&state);
         let program = self.programs.join("postgres");
         let (data, port) = (self.data(), self.port.to_string());
         let mut args = vec![text(&program).to_owned()];
-        args.extend(["-D".to_owned(), text(&data).to_owned(), "-p".to_owned(), port.clone()]);
+        args.extend(["-D".to_owned(), text(&data).to_owned(), "-p".to_owned(), port]);
         args.extend(self.settings.iter().flat_map(|it| ["-c".to_owned(), it.clone()]));
         let args = self.as_owner(args);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let log = self.log();
-        self.process = Some(Process::start(args[0], &args[1..], &log));
-
-        let deadline = Instant::now() + PATIENCE;
-        while !self.takes_connections() {
-            let said = || std::fs::read_to_string(&log).unwrap_or_default();
-            assert!(Instant::now() < deadline, "PostgreSQL does not start: {}", said());
-            tokio::time::sleep(Duration::from_millis(25)).await;
+        let process = Process::start(args[0], &args[1..], &self.log());
+        loop {
+            // The eighth line says how far it has come. Who answers on the port could be another.
+            let state = std::fs::read_to_string(&state).unwrap_or_default();
+            if state.lines().nth(7).is_some_and(|state| state.trim() == "ready") {
+                self.process = Some(process);
+                return true;
+            }
+            assert!(Instant::now() < deadline, "PostgreSQL does not start: {}", self.said());
+            if !is_alive(process.pid()) {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -192,13 +212,6 @@ impl Postgres {
         }
     }
 
-    fn takes_connections(&self) -> bool {
-        let asked = Command::new(self.programs.join("pg_isready"))
-            .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
-            .status();
-        asked.is_ok_and(|status| status.success())
-    }
-
     /// The command as the user that the server runs as.
     fn as_owner(&self, command: Vec<String>) -> Vec<String> {
         let Some(Owner { uid, gid }) = self.owner else { return command };
@@ -243,7 +256,7 @@ fn programs() -> PathBuf {
     });
     folders.extend(versions);
     let has_all = |folder: &PathBuf| {
-        ["initdb", "postgres", "pg_isready"].iter().all(|program| folder.join(program).is_file())
+        ["initdb", "postgres"].iter().all(|program| folder.join(program).is_file())
     };
     folders.into_iter().find(has_all).expect("PostgreSQL is installed: scripts/servers")
 }

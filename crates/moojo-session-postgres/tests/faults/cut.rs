@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use moojo_session::{SessionStore, StoreErrorKind};
+use moojo_session::{Change, SessionStore, StoreErrorKind};
 use moojo_testkit::{Postgres, Proxy};
 
 use crate::{builder, eventually, is_outage, login, store, user};
@@ -19,7 +19,10 @@ async fn a_call_on_a_cut_connection_fails_or_succeeds_as_a_whole() {
         for sent in [true, false] {
             let proxy = Proxy::start(server.port()).await;
             let store = store(&server.url_through(proxy.port()));
-            let (old, new, nobody) = (login("alice"), login("alice"), user("nobody"));
+            // Another user each time: what is under way as a connection is lost may still happen
+            // after the store has gone.
+            let alice = format!("alice-{place}-{sent}");
+            let (old, new, nobody) = (login(&alice), login(&alice), user("nobody"));
             store.save(&old).await.unwrap();
             assert_eq!(store.load(bob.user()).await.unwrap().as_ref(), Some(&bob));
 
@@ -113,7 +116,10 @@ async fn it_connects_again_by_itself() {
     let error = store.load(alice.user()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     proxy.heal();
-    eventually("the store works again", async || store.load(alice.user()).await.is_ok()).await;
+    eventually("the store works again", async || {
+        store.load(alice.user()).await.is_ok() && store.save(&alice).await.is_ok()
+    })
+    .await;
 
     // An administrator ends the connections.
     let client = crate::client(&server.url()).await;
@@ -121,4 +127,26 @@ async fn it_connects_again_by_itself() {
                where application_name = 'moojo-session'";
     assert!(client.query(end, &[]).await.unwrap().len() >= 2);
     eventually("the store works again", async || store.load(alice.user()).await.is_ok()).await;
+}
+
+/// A store in a static, used by one runtime after the other.
+#[test]
+fn it_outlives_the_runtime_that_it_was_used_on() {
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let first = runtime();
+    let server = first.block_on(Postgres::start(&[]));
+    let (store, alice) = (store(&server.url()), login("alice"));
+    let use_it = async || {
+        let mut feed = store.changes();
+        eventually("the store works", async || store.save(&alice).await.is_ok()).await;
+        assert_eq!(store.load(alice.user()).await.unwrap().as_ref(), Some(&alice));
+        while feed.next().await != Some(Change::Lagged) {}
+        feed
+    };
+    let mut feed = first.block_on(use_it());
+    drop(first);
+    let second = runtime();
+    let ended = async { while feed.next().await.is_some() {} };
+    second.block_on(ended);
+    drop(second.block_on(use_it()));
 }

@@ -57,7 +57,7 @@ async fn every_call_ends_within_its_limit_and_works_after() {
                 assert!(is_outage(&error), "{error:?}");
                 // The administrator's calls have ten times as long.
                 let limit = if number % 10 < 8 { LIMIT } else { 10 * LIMIT };
-                assert!(begun.elapsed() < limit + Duration::from_secs(2), "{:?}", begun.elapsed());
+                assert!(begun.elapsed() < limit + Duration::from_secs(8), "{:?}", begun.elapsed());
             })
         })
         .collect();
