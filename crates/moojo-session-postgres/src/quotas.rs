@@ -21,7 +21,7 @@ const ADMIT: &str = "
                     then coalesce(array_agg(e order by e), '{}') || $3
                     else coalesce(array_agg(e order by e), '{}') end,
                 count(e) < $4
-            from unnest(q.ends) as e where e > $2::bigint),
+            from unnest(q.ends) as e where e > $2::bigint and e <= $6::bigint),
         keep_until = greatest(q.keep_until, excluded.keep_until)
     returning granted, (select min(e) from unnest(ends) as e)";
 
@@ -39,8 +39,11 @@ pub(crate) async fn admit(
     let now = nanos(now)?;
     let window = i64::try_from(quota.window.as_nanos()).map_err(StoreError::refused)?;
     let end = now.saturating_add(window);
-    let parameters: [crate::Parameter<'_>; 5] =
-        [&Hidden(quota.key), &now, &end, &i64::from(quota.limit), &micros(quota.window)];
+    // A use that ends still later was counted before the clock was set back.
+    let last = end.saturating_add(window);
+    let (limit, keep) = (i64::from(quota.limit), micros(quota.window));
+    let parameters: [crate::Parameter<'_>; 6] =
+        [&Hidden(quota.key), &now, &end, &limit, &keep, &last];
     let rows = store.writes(quota.key).write(ADMIT, &parameters).await?;
     let row = rows.first().ok_or_else(|| StoreError::corrupt("a quota without a row"))?;
     if column(row, 0)? {
