@@ -1,0 +1,165 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use moojo_session::{Clock, StoreError, SystemClock};
+
+use crate::database::{Database, Link};
+use crate::feed::Feed;
+use crate::log;
+use crate::migrate::{self, OpenError};
+use crate::queue::Queue;
+use crate::reader::Reader;
+use crate::store::{Inner, SqliteStore};
+use crate::upkeep::Upkeep;
+use crate::writer::Writer;
+
+/// Settings of a [`SqliteStore`]; from [`SqliteStore::builder`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct SqliteStoreBuilder {
+    path: PathBuf,
+    durability: Durability,
+    busy_timeout: Duration,
+    operation_timeout: Duration,
+    readers: usize,
+    queue: usize,
+    max_bytes: Option<u64>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a change survives, once it was acknowledged. SQLite calls it `synchronous`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// A power failure: each commit waits until the disk has it.
+    #[default]
+    Full,
+    /// The end of the process, by whatever cause. A power failure or a crash of the operating system
+    /// takes the last changes with it; the file stays sound. **Users who logged in just then have to
+    /// log in again**, sessions that were just removed are back, and a code that was just sent may be
+    /// sent a second time.
+    Normal,
+}
+
+impl SqliteStoreBuilder {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            durability: Durability::Full,
+            busy_timeout: Duration::from_secs(2),
+            operation_timeout: Duration::from_secs(3),
+            readers: 2,
+            queue: 4096,
+            max_bytes: None,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// What an acknowledged change survives. [`Durability::Full`] unless set.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How long a call waits while another process has the file's lock, before it ends in
+    /// [`Unavailable`](moojo_session::StoreErrorKind::Unavailable). 2 seconds unless set; below
+    /// `operation_timeout`, so that the error says why.
+    pub fn busy_timeout(mut self, limit: Duration) -> Self {
+        self.busy_timeout = limit;
+        self
+    }
+
+    /// How long a call may take as a whole. 3 seconds unless set; below the manager's
+    /// `store_timeout`. Each step of [`SessionAdmin`](moojo_session::SessionAdmin)'s calls has ten
+    /// times as long.
+    pub fn operation_timeout(mut self, limit: Duration) -> Self {
+        self.operation_timeout = limit;
+        self
+    }
+
+    /// How many threads read. 2 unless set.
+    pub fn readers(mut self, readers: usize) -> Self {
+        self.readers = readers;
+        self
+    }
+
+    /// How many calls that write may be under way at once, and as many that read. 4096 unless set.
+    /// Those that come then wait for a place.
+    pub fn queue(mut self, calls: usize) -> Self {
+        self.queue = calls;
+        self
+    }
+
+    /// The file grows no larger than about this; what needs more is
+    /// [refused](moojo_session::StoreErrorKind::Refused). No limit unless set. The write-ahead log
+    /// beside it has some 4 MiB more.
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = Some(bytes);
+        self
+    }
+
+    /// The clock by which everything ends that does. The system's unless set. All processes on a
+    /// file need the same.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Opens the file, or makes it, with the tables in it, and starts the store. An older version's
+    /// file is brought up to date.
+    ///
+    /// If the future is dropped, the file may be there nevertheless.
+    ///
+    /// # Errors
+    /// [`OpenError`] says which setting or file is not possible, or what SQLite says.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn open(self) -> Result<SqliteStore, OpenError> {
+        let opened = tokio::task::spawn_blocking(move || self.open_blocking()).await;
+        opened.unwrap_or_else(|error| Err(StoreError::unavailable(error).into()))
+    }
+
+    fn open_blocking(self) -> Result<SqliteStore, OpenError> {
+        if self.readers == 0 || self.queue == 0 || self.operation_timeout.is_zero() {
+            return Err(OpenError::Zero);
+        }
+        let database = Arc::new(Database {
+            path: std::path::absolute(&self.path).map_err(StoreError::refused)?,
+            durability: self.durability,
+            busy_timeout: self.busy_timeout,
+            max_bytes: self.max_bytes,
+        });
+        database.create_file()?;
+        migrate::bring_up(&database.connect()?, self.busy_timeout)?;
+        let db = database.writer()?;
+        let (feed, teller) = Feed::new(Arc::clone(&database), log::last(&db)?);
+        let (reads, read_jobs) = Queue::new(self.queue, self.operation_timeout);
+        let (writes, jobs) = Queue::new(self.queue, self.operation_timeout);
+        for _ in 0..self.readers {
+            let database = Arc::clone(&database);
+            let db = database.reader()?;
+            let link = Link::new(move || database.reader(), Some(db));
+            let reader = Reader { link, jobs: read_jobs.clone() };
+            start("moojo-sql-read", move || reader.run())?;
+        }
+        let path = database.path.clone();
+        let writer = Writer {
+            link: Link::new(move || database.writer(), Some(db)),
+            jobs,
+            patience: self.busy_timeout,
+            teller,
+            upkeep: Upkeep::new(Arc::clone(&self.clock)),
+        };
+        start("moojo-sql-write", move || writer.run())?;
+        Ok(SqliteStore::new(Inner { path, clock: self.clock, reads, writes, feed }))
+    }
+}
+
+/// A thread that ends by itself.
+fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
+    thread.map(drop).map_err(StoreError::unavailable)
+}

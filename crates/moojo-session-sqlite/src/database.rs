@@ -1,0 +1,146 @@
+//! The file, and connections to it.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use moojo_session::StoreError;
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::builder::Durability;
+use crate::error::Failure;
+use crate::migrate;
+
+/// Where the file is and how it is worked on.
+#[derive(Debug)]
+pub(crate) struct Database {
+    /// Absolute: the process may go to another folder.
+    pub(crate) path: PathBuf,
+    pub(crate) durability: Durability,
+    pub(crate) busy_timeout: Duration,
+    pub(crate) max_bytes: Option<u64>,
+}
+
+/// How many prepared statements a connection keeps: all that there are.
+const STATEMENTS: usize = 64;
+
+impl Database {
+    /// Makes the file if it is not there, for its owner alone. SQLite gives the files beside it the
+    /// same rights.
+    pub(crate) fn create_file(&self) -> Result<(), StoreError> {
+        // A process that closes any handle of a file loses its locks on it. The file is new, so the
+        // only locks to lose are those of a store that opens it this moment, in this process.
+        static CREATING: Mutex<()> = Mutex::new(());
+        let _creating = CREATING.lock();
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(&self.path) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                self.warn_of_readers();
+                Ok(())
+            }
+            Err(error) => Err(match error.kind() {
+                ErrorKind::PermissionDenied
+                | ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::StorageFull
+                | ErrorKind::QuotaExceeded => StoreError::refused(error),
+                _ => StoreError::unavailable(error),
+            }),
+        }
+    }
+
+    /// A file of somebody who set its rights is left as it is.
+    #[cfg(unix)]
+    fn warn_of_readers(&self) {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(&self.path).map_or(0, |metadata| metadata.permissions().mode());
+        if mode & 0o077 != 0 {
+            tracing::warn!(path = %self.path.display(), mode = format_args!("{:o}", mode & 0o777),
+                "others may read the file with the sessions in it");
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn warn_of_readers(&self) {}
+
+    /// A connection for the writer. It does not wait for locks: the writer does that itself.
+    pub(crate) fn writer(&self) -> Result<Connection, Failure> {
+        let db = self.connect()?;
+        migrate::ensure_ours(&db)?;
+        if let Some(bytes) = self.max_bytes {
+            let page: i64 = db.pragma_query_value(None, "page_size", |row| row.get(0))?;
+            let pages = (bytes / page.unsigned_abs().max(1)).clamp(1, u64::from(u32::MAX) - 1);
+            // It answers with the limit that holds.
+            db.pragma_update_and_check(None, "max_page_count", pages as i64, |_| Ok(()))?;
+        }
+        db.busy_timeout(Duration::ZERO)?;
+        Ok(db)
+    }
+
+    /// A connection that only reads.
+    pub(crate) fn reader(&self) -> Result<Connection, Failure> {
+        let db = self.connect()?;
+        migrate::ensure_ours(&db)?;
+        db.pragma_update(None, "query_only", true)?;
+        Ok(db)
+    }
+
+    /// A connection to the file, which has to be there: one that went away while the store is open
+    /// must not come back as an empty one, by which nobody is logged in.
+    pub(crate) fn connect(&self) -> Result<Connection, Failure> {
+        // One thread has it, and nothing in the path is a setting.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(&self.path, flags)?;
+        db.busy_timeout(self.busy_timeout)?;
+        db.set_prepared_statement_cache_capacity(STATEMENTS);
+        let synchronous = match self.durability {
+            Durability::Full => "full",
+            Durability::Normal => "normal",
+        };
+        // What is deleted is overwritten; nothing goes to a temporary file; nothing that stands in
+        // the file's schema is trusted; a WAL that has grown in a rush is cut back.
+        db.execute_batch(&format!(
+            "pragma synchronous = {synchronous}; pragma secure_delete = on; \
+             pragma temp_store = memory; pragma foreign_keys = on; pragma trusted_schema = off; \
+             pragma cell_size_check = on; pragma journal_size_limit = 4194304;"
+        ))?;
+        Ok(db)
+    }
+}
+
+/// A thread's connection, which is opened anew when it is of no more use.
+pub(crate) struct Link {
+    open: Box<dyn Fn() -> Result<Connection, Failure> + Send>,
+    db: Option<Connection>,
+}
+
+impl Link {
+    pub(crate) fn new(
+        open: impl Fn() -> Result<Connection, Failure> + Send + 'static,
+        db: Option<Connection>,
+    ) -> Self {
+        Self { open: Box::new(open), db }
+    }
+
+    pub(crate) fn get(&mut self) -> Result<&Connection, Failure> {
+        if self.db.is_none() {
+            self.db = Some((self.open)()?);
+        }
+        self.db.as_ref().ok_or_else(|| StoreError::unavailable("no connection").into())
+    }
+
+    /// The connection, if there is one.
+    pub(crate) fn current(&self) -> Option<&Connection> {
+        self.db.as_ref()
+    }
+
+    /// The next use opens it anew.
+    pub(crate) fn discard(&mut self) {
+        self.db = None;
+    }
+}
