@@ -1,0 +1,103 @@
+//! No room is left.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use moojo_session::{Session, SessionStore, StoreErrorKind};
+use moojo_session_sqlite::SqliteStore;
+use tempfile::TempDir;
+
+use crate::{chain, eventually, file, open, with_token};
+
+fn large(name: String) -> Session {
+    with_token(name, &"t".repeat(7000))
+}
+
+/// Saves until there is no room, and gives what was saved.
+async fn fill(store: &SqliteStore) -> Vec<Session> {
+    let mut saved = Vec::new();
+    loop {
+        let session = large(format!("user-{}", saved.len()));
+        match store.save(&session).await {
+            Ok(()) => saved.push(session),
+            Err(error) => {
+                assert_eq!(error.kind(), StoreErrorKind::Refused, "{}", chain(&error));
+                return saved;
+            }
+        }
+        assert!(saved.len() < 10_000, "there is no end of the room");
+    }
+}
+
+async fn all_are_there(store: &SqliteStore, saved: &[Session]) {
+    for session in saved {
+        assert_eq!(store.load(session.user()).await.unwrap().as_ref(), Some(session));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_file_refuses_and_recovers() {
+    let (_folder, path) = file();
+    let store = SqliteStore::builder(&path).max_bytes(512 * 1024).open().await.unwrap();
+    let saved = fill(&store).await;
+    assert!(saved.len() > 10, "{} sessions fit", saved.len());
+    all_are_there(&store, &saved).await;
+    // Somebody logs out, and there is room for who was refused.
+    assert!(store.remove(saved[0].user()).await.unwrap());
+    store.save(&large("next".to_owned())).await.unwrap();
+    all_are_there(&store, &saved[1..]).await;
+}
+
+/// A disk of one MiB; only who may mount one has it.
+struct Disk(TempDir);
+
+impl Disk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs"])
+            .arg(folder.path())
+            .output();
+        mounted.is_ok_and(|output| output.status.success()).then(|| Self(folder))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
+    }
+}
+
+fn fill_up(filler: &Path) {
+    let mut size = 0;
+    while fs::write(filler, vec![0; size + 4096]).is_ok() {
+        size += 4096;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_and_recovers() {
+    let Some(disk) = Disk::mount() else { return };
+    let store = open(&disk.path("sessions.db")).await;
+    let early = large("early".to_owned());
+    store.save(&early).await.unwrap();
+    fill_up(&disk.path("filler"));
+    let saved = fill(&store).await;
+    all_are_there(&store, &saved).await;
+    all_are_there(&store, std::slice::from_ref(&early)).await;
+    let error = store.save(&large("late".to_owned())).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused, "{}", chain(&error));
+
+    fs::remove_file(disk.path("filler")).unwrap();
+    eventually("the store works again", async || {
+        store.save(&large("late".to_owned())).await.is_ok()
+    })
+    .await;
+    all_are_there(&store, &saved).await;
+    all_are_there(&store, &[early]).await;
+}

@@ -1,0 +1,85 @@
+//! Files that are not what they should be.
+
+use futures_util::future::join_all;
+use moojo_session::{SessionStore, StoreErrorKind};
+use moojo_session_sqlite::{OpenError, SqliteStore};
+
+use crate::{file, login, open, raw};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_open_a_new_file_at_once() {
+    let (_folder, path) = file();
+    let stores = join_all((0..8).map(|_| open(&path))).await;
+    let alice = login("alice");
+    stores[0].save(&alice).await.unwrap();
+    for store in stores {
+        assert_eq!(store.load(alice.user()).await.unwrap().as_ref(), Some(&alice));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_loses_nothing() {
+    let (_folder, path) = file();
+    let alice = login("alice");
+    for round in 0..3 {
+        let store = open(&path).await;
+        if round == 0 {
+            store.save(&alice).await.unwrap();
+        }
+        assert_eq!(store.load(alice.user()).await.unwrap().as_ref(), Some(&alice));
+    }
+}
+
+#[tokio::test]
+async fn a_newer_version_is_refused() {
+    let (_folder, path) = file();
+    drop(open(&path).await);
+    raw(&path).pragma_update(None, "user_version", 2).unwrap();
+    let error = SqliteStore::builder(&path).open().await.unwrap_err();
+    assert!(matches!(error, OpenError::Newer { found: 2, known: 1 }), "{error:?}");
+}
+
+#[tokio::test]
+async fn another_programs_database_is_left_alone() {
+    let (_folder, path) = file();
+    raw(&path).execute_batch("create table theirs (x)").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let error = SqliteStore::builder(&path).open().await.unwrap_err();
+    assert!(matches!(error, OpenError::NotOurs), "{error:?}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_corrupt() {
+    let (_folder, path) = file();
+    std::fs::write(&path, "no database, but long enough for one. ".repeat(500)).unwrap();
+    let error = SqliteStore::builder(&path).open().await.unwrap_err();
+    let OpenError::Store(error) = error else { panic!("{error:?}") };
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_made_is_an_error() {
+    let (folder, _) = file();
+    let path = folder.path().join("missing/sessions.db");
+    let error = SqliteStore::builder(path).open().await.unwrap_err();
+    let OpenError::Store(error) = error else { panic!("{error:?}") };
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    let error = SqliteStore::builder("x").readers(0).open().await.unwrap_err();
+    assert!(matches!(error, OpenError::Zero), "{error:?}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn rule_13_the_files_are_the_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, path) = file();
+    let store = open(&path).await;
+    store.save(&login("alice")).await.unwrap();
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().collect();
+    assert_eq!(files.len(), 3, "{files:?}");
+    for file in files {
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", file.path());
+    }
+}
