@@ -1,12 +1,13 @@
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use moojo_session::{Clock, StoreError, SystemClock};
 
-use crate::database::{Database, Link};
+use crate::database::Database;
 use crate::feed::Feed;
+use crate::link::Link;
 use crate::log;
 use crate::migrate::{self, OpenError};
 use crate::queue::Queue;
@@ -131,28 +132,24 @@ impl SqliteStoreBuilder {
             durability: self.durability,
             busy_timeout: self.busy_timeout,
             max_bytes: self.max_bytes,
+            opened: OnceLock::new(),
         });
         database.create_file()?;
         migrate::bring_up(&database.connect()?, self.busy_timeout)?;
-        let db = database.writer()?;
-        let (feed, teller) = Feed::new(Arc::clone(&database), log::last(&db)?);
+        // Opened here, so that what is wrong with the file is said here.
+        let mut link = Link::new(Arc::clone(&database), Database::writer);
+        let (feed, teller) = Feed::new(Arc::clone(&database), log::last(link.get()?)?);
         let (reads, read_jobs) = Queue::new(self.queue, self.operation_timeout);
         let (writes, jobs) = Queue::new(self.queue, self.operation_timeout);
         for _ in 0..self.readers {
-            let database = Arc::clone(&database);
-            let db = database.reader()?;
-            let link = Link::new(move || database.reader(), Some(db));
+            let mut link = Link::new(Arc::clone(&database), Database::reader);
+            link.get()?;
             let reader = Reader { link, jobs: read_jobs.clone() };
             start("moojo-sql-read", move || reader.run())?;
         }
         let path = database.path.clone();
-        let writer = Writer {
-            link: Link::new(move || database.writer(), Some(db)),
-            jobs,
-            patience: self.busy_timeout,
-            teller,
-            upkeep: Upkeep::new(Arc::clone(&self.clock)),
-        };
+        let upkeep = Upkeep::new(Arc::clone(&self.clock));
+        let writer = Writer { link, jobs, patience: self.busy_timeout, teller, upkeep };
         start("moojo-sql-write", move || writer.run())?;
         Ok(SqliteStore::new(Inner { path, clock: self.clock, reads, writes, feed }))
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use moojo_session::StoreError;
@@ -21,7 +22,12 @@ pub(crate) struct Database {
     pub(crate) durability: Durability,
     pub(crate) busy_timeout: Duration,
     pub(crate) max_bytes: Option<u64>,
+    /// Which file it is that stands there, once it was opened.
+    pub(crate) opened: OnceLock<Identity>,
 }
+
+/// What a file keeps under any name: its device and number.
+pub(crate) type Identity = (u64, u64);
 
 /// How many prepared statements a connection keeps: all that there are.
 const STATEMENTS: usize = 64;
@@ -68,6 +74,27 @@ impl Database {
     #[cfg(not(unix))]
     fn warn_of_readers(&self) {}
 
+    /// Fails if the file has gone, or another stands in its place. The connections would go on with
+    /// the one that is gone: give out what was removed since, and take what is lost. If it comes
+    /// back, they are right again.
+    #[cfg(unix)]
+    pub(crate) fn ensure_in_place(&self) -> Result<(), Failure> {
+        use std::os::unix::fs::MetadataExt;
+        let found = fs::metadata(&self.path).map_err(StoreError::unavailable)?;
+        let found = (found.dev(), found.ino());
+        if *self.opened.get_or_init(|| found) == found {
+            return Ok(());
+        }
+        Err(StoreError::unavailable("another file stands in the place of the store's").into())
+    }
+
+    /// A file that is open stays where it is.
+    #[cfg(not(unix))]
+    pub(crate) fn ensure_in_place(&self) -> Result<(), Failure> {
+        let _ = &self.opened;
+        Ok(())
+    }
+
     /// A connection for the writer. It does not wait for locks: the writer does that itself.
     pub(crate) fn writer(&self) -> Result<Connection, Failure> {
         let db = self.connect()?;
@@ -99,7 +126,8 @@ impl Database {
         db.busy_timeout(self.busy_timeout)?;
         db.set_prepared_statement_cache_capacity(STATEMENTS);
         let synchronous = match self.durability {
-            Durability::Full => "full",
+            // Apple's fsync alone does not get to the disk.
+            Durability::Full => "full; pragma fullfsync = on; pragma checkpoint_fullfsync = on",
             Durability::Normal => "normal",
         };
         // What is deleted is overwritten; nothing goes to a temporary file; nothing that stands in
@@ -113,34 +141,39 @@ impl Database {
     }
 }
 
-/// A thread's connection, which is opened anew when it is of no more use.
-pub(crate) struct Link {
-    open: Box<dyn Fn() -> Result<Connection, Failure> + Send>,
-    db: Option<Connection>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Link {
-    pub(crate) fn new(
-        open: impl Fn() -> Result<Connection, Failure> + Send + 'static,
-        db: Option<Connection>,
-    ) -> Self {
-        Self { open: Box::new(open), db }
-    }
-
-    pub(crate) fn get(&mut self) -> Result<&Connection, Failure> {
-        if self.db.is_none() {
-            self.db = Some((self.open)()?);
+    /// What no test can see without pulling the plug.
+    #[test]
+    fn connections_are_set_to_be_durable_and_to_overwrite() {
+        let folder = tempfile::tempdir().unwrap();
+        for (durability, synchronous) in [(Durability::Full, 2), (Durability::Normal, 1)] {
+            let database = Database {
+                path: folder.path().join(format!("{synchronous}.db")),
+                durability,
+                busy_timeout: Duration::from_secs(1),
+                max_bytes: Some(1 << 20),
+                opened: OnceLock::new(),
+            };
+            database.create_file().unwrap();
+            migrate::bring_up(&database.connect().unwrap(), Duration::from_secs(1)).unwrap();
+            let db = database.writer().unwrap();
+            let is = |name: &str, value: i64| {
+                let found: i64 = db.pragma_query_value(None, name, |row| row.get(0)).unwrap();
+                assert_eq!(found, value, "{name}");
+            };
+            is("synchronous", synchronous);
+            is("secure_delete", 1);
+            is("temp_store", 2);
+            is("trusted_schema", 0);
+            is("max_page_count", (1 << 20) / 4096);
+            let mode: String =
+                db.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+            assert_eq!(mode, "wal");
+            let reader = database.reader().unwrap();
+            assert!(reader.execute_batch("delete from sessions").is_err(), "it only reads");
         }
-        self.db.as_ref().ok_or_else(|| StoreError::unavailable("no connection").into())
-    }
-
-    /// The connection, if there is one.
-    pub(crate) fn current(&self) -> Option<&Connection> {
-        self.db.as_ref()
-    }
-
-    /// The next use opens it anew.
-    pub(crate) fn discard(&mut self) {
-        self.db = None;
     }
 }

@@ -1,4 +1,78 @@
-//! SQLite as the store of [`moojo_session`].
+//! SQLite as the store of [`moojo_session`]: the sessions, logins under way, quotas and leases of one
+//! machine in one file, which survives restarts and crashes and needs no server.
+//!
+//! ```
+//! use moojo_session::SessionManager;
+//! use moojo_session_sqlite::SqliteStore;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("sessions.db");
+//! let store = SqliteStore::builder(path).open().await?;
+//! let sessions = SessionManager::new(store.clone());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`SqliteStore`] is a [`SessionStore`](moojo_session::SessionStore), a
+//! [`SessionAdmin`](moojo_session::SessionAdmin), a [`ChallengeStore`](moojo_session::ChallengeStore)
+//! and a [`LeaseStore`](moojo_session::LeaseStore). A tenant has a file of its own, and
+//! with it three threads.
+//!
+//! # What is durable when
+//!
+//! A call that has succeeded is committed: every process on the file sees it, and a crash of the
+//! process, `kill -9` included, does not undo it. With [`Durability::Full`], which is the default, the
+//! disk has it, and a power failure does not undo it either, as far as the disk keeps its word. With
+//! [`Durability::Normal`] a power failure may take the last changes.
+//!
+//! A call whose future is dropped happens wholly or not at all, and so does one that ends in
+//! [`TimedOut`](moojo_session::StoreErrorKind::TimedOut). After any other error nothing of it has
+//! happened, except that a disk that fails while it commits may have it nevertheless.
+//!
+//! # How it works
+//!
+//! One thread writes. It takes all calls that wait, does each in a savepoint of one transaction, and
+//! answers when that is committed: the wait for the disk is shared by all who came meanwhile. One
+//! that fails does not harm the others. Two more threads read, in SQLite's WAL mode, in which they
+//! wait for nobody. Nothing blocks the runtime.
+//!
+//! # Several processes
+//!
+//! Any number of processes of one machine can have the file open; not those of several machines, by
+//! whatever network file system. Who writes waits for the others' lock for
+//! [`busy_timeout`](SqliteStoreBuilder::busy_timeout). All need the same wall clock, which those of
+//! one machine have; leases run by it as well. The [change feed](moojo_session::SessionStore::changes)
+//! tells of changes of the own process at once and of those of others within about 150 ms; it costs a
+//! thread while somebody listens.
+//!
+//! # The file
+//!
+//! | table | for each | what |
+//! |---|---|---|
+//! | `sessions` | user | `id`, `issued_at`, `expires_at`, `seq` of the change that told of it, `body` |
+//! | `challenges` | user | `revision`, `keep_until`, `body` |
+//! | `quotas` | key | `ends`: when each use falls out of the window; `keep_until` |
+//! | `leases` | user | `holder`, why the person `declined`, `until`, `time` it was taken for |
+//! | `changes` | change | `seq`, `user` and `id`; about the last 16,384 |
+//!
+//! Times are nanoseconds since 1970. A `body` is the JSON of
+//! [`ExposedSession`](moojo_session::ExposedSession) or
+//! [`ExposedChallenge`](moojo_session::ExposedChallenge). What has ended is deleted in small pieces,
+//! about once a minute. `user_version` is the version of the tables: an older file is brought up to
+//! date when it is opened, a newer one is refused.
+//!
+//! - **Tokens stand in the file in the clear**, and phone numbers. It is made for its owner alone
+//!   (mode 0600), and so are `-wal` and `-shm` beside it, which belong to it. What is deleted is
+//!   overwritten in the file; in `-wal`, old pages stand until they are written over, or until the
+//!   store has had nothing to write for a minute or two, or is closed. What the disk itself keeps,
+//!   and memory that SQLite used, is beyond this.
+//! - Copy it with SQLite's own means (`vacuum into`, `.backup`) while it is in use. Never delete or
+//!   replace it meanwhile: calls then fail until it is back, or the store is opened anew.
+//! - Do not open it in the same process but through SQLite: closing any other handle of it drops the
+//!   locks that the process has (POSIX).
+//! - SQLite is built in. A program has room for one crate that links it.
 
 mod admin;
 mod builder;
@@ -7,6 +81,7 @@ mod database;
 mod error;
 mod feed;
 mod leases;
+mod link;
 mod log;
 mod migrate;
 mod queue;

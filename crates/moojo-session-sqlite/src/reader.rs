@@ -3,8 +3,8 @@
 
 use crossbeam_channel::Receiver;
 
-use crate::database::Link;
 use crate::error::Failure;
+use crate::link::Link;
 use crate::queue::Job;
 
 pub(crate) struct Reader {

@@ -9,9 +9,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use moojo_session::StoreError;
 use rusqlite::Connection;
 
-use crate::database::Link;
 use crate::error::Failure;
 use crate::feed::Teller;
+use crate::link::Link;
 use crate::log;
 use crate::queue::Job;
 use crate::upkeep::Upkeep;

@@ -8,8 +8,9 @@ use rusqlite::{Connection, Row};
 use tokio::sync::broadcast;
 
 use super::{CAPACITY, Hub};
-use crate::database::{Database, Link};
+use crate::database::Database;
 use crate::error::Failure;
+use crate::link::Link;
 use crate::log;
 
 /// The thread that reads the table of changes, for all who listen.
@@ -41,7 +42,7 @@ impl Listener {
         sender: broadcast::Sender<Change>,
     ) -> Self {
         let position = hub.known.load(Ordering::Acquire);
-        let link = Link::new(move || database.reader(), None);
+        let link = Link::new(database, Database::reader);
         let (version, failing) = (None, None);
         Self { link, hub, commits, sender, position, version, failing, disconnected: false }
     }

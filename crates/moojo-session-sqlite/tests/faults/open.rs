@@ -1,7 +1,7 @@
 //! Files that are not what they should be.
 
 use futures_util::future::join_all;
-use moojo_session::{SessionStore, StoreErrorKind};
+use moojo_session::{Change, SessionStore, StoreErrorKind};
 use moojo_session_sqlite::{OpenError, SqliteStore};
 
 use crate::{file, login, open, raw};
@@ -81,5 +81,35 @@ async fn rule_13_the_files_are_the_owners_alone() {
     for file in files {
         let mode = file.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{:?}", file.path());
+    }
+}
+
+/// Neither does it go on with the file that is gone, nor is nobody logged in from then on.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_6_a_file_that_was_taken_away_is_an_outage() {
+    let (folder, path) = file();
+    let (store, away) = (open(&path).await, folder.path().join("away.db"));
+    let alice = login("alice");
+    store.save(&alice).await.unwrap();
+    let mut feed = store.changes();
+    for replaced in [false, true] {
+        std::fs::rename(&path, &away).unwrap();
+        if replaced {
+            std::fs::write(&path, "").unwrap();
+        }
+        let errors = [
+            store.load(alice.user()).await.unwrap_err(),
+            store.save(&login("bob")).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+        }
+        assert_eq!(path.exists(), replaced, "no other file is made in its place");
+        while feed.next().await != Some(Change::Disconnected) {}
+        std::fs::rename(&away, &path).unwrap();
+        assert_eq!(store.load(alice.user()).await.unwrap().as_ref(), Some(&alice));
+        store.save(&login("bob")).await.unwrap();
+        while feed.next().await != Some(Change::Lagged) {}
     }
 }
