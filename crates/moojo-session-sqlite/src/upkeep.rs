@@ -68,10 +68,14 @@ impl Upkeep {
         self.wrote = true;
     }
 
+    /// Until a while from now: at other times than the other processes.
+    pub(crate) fn postpone(&mut self) {
+        self.next = Instant::now() + Self::EVERY.mul_f64(0.5 + fastrand::f64());
+    }
+
     /// Looks whether there is anything to delete. Either way, the next look is a while from now.
     pub(crate) fn nothing_to_delete(&mut self, db: &Connection) -> Result<bool, Failure> {
-        // At other times than the other processes.
-        self.next = Instant::now() + Self::EVERY.mul_f64(0.5 + fastrand::f64());
+        self.postpone();
         let ended = self.ended();
         for (is_there, _) in TABLES {
             if db.prepare_cached(is_there)?.query_row((ended,), |row| row.get(0))? {
@@ -113,5 +117,48 @@ impl Upkeep {
     fn ended(&self) -> i64 {
         let grace = i64::try_from(Self::GRACE.as_nanos()).unwrap_or(0);
         nanos(self.clock.now()).saturating_sub(grace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use moojo_session::SystemClock;
+
+    use super::*;
+    use crate::migrate;
+
+    #[test]
+    fn rule_13_the_log_is_emptied_when_nothing_is_written_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, wal) = (folder.path().join("x.db"), folder.path().join("x.db-wal"));
+        let db = Connection::open(&path).unwrap();
+        migrate::bring_up(&db, Duration::from_secs(1)).unwrap();
+        let mut upkeep = Upkeep::new(Arc::new(SystemClock));
+        assert!(upkeep.nothing_to_delete(&db).unwrap());
+        upkeep.wrote();
+        upkeep.rest(&db).unwrap();
+        assert!(fs::metadata(&wal).unwrap().len() > 0, "something was written just now");
+        upkeep.rest(&db).unwrap();
+        assert_eq!(fs::metadata(&wal).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn the_next_look_is_later_and_a_full_piece_is_followed_by_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Connection::open(folder.path().join("x.db")).unwrap();
+        migrate::bring_up(&db, Duration::from_secs(1)).unwrap();
+        let fill = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 700)
+            insert into leases select 'user-' || i, x'00', null, 1, 1 from n";
+        db.execute_batch(fill).unwrap();
+        let mut upkeep = Upkeep::new(Arc::new(SystemClock));
+        for (deleted, soon) in [(500, true), (200, false)] {
+            assert!(!upkeep.nothing_to_delete(&db).unwrap());
+            assert!(upkeep.due_in() > Duration::from_secs(20));
+            assert_eq!(upkeep.delete_some(&db).unwrap(), deleted);
+            assert_eq!(upkeep.due_in() <= Upkeep::PAUSE, soon);
+        }
+        assert!(upkeep.nothing_to_delete(&db).unwrap());
     }
 }

@@ -174,6 +174,7 @@ impl Writer {
         let outcome = self.try_to_keep_up();
         if let Err(failure) = outcome {
             self.give_up(&failure);
+            self.upkeep.postpone();
             let error = failure.into_store_error();
             tracing::debug!(error = &error as &dyn std::error::Error, "no upkeep this time");
         }

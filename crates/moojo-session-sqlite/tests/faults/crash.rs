@@ -1,11 +1,13 @@
 //! `kill -9` at any moment.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moojo_session::{Session, SessionStore};
+use futures_util::future::join_all;
+use moojo_session::{Change, ChangeStream, Session, SessionStore};
+use moojo_session_sqlite::SqliteStore;
 
 use crate::{child, file, open, raw, with_token};
 
@@ -29,6 +31,8 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
     for round in 0..12 {
         // In some rounds, the process has company on the file.
         let beside = if round % 3 == 0 { Some(open(&path).await) } else { None };
+        let feed = beside.as_ref().map(SessionStore::changes);
+        let mut acknowledged = Vec::new();
         let mut process = child::start("save", &path);
         let mut lines = child::lines(&mut process);
         let first = lines.find(|line| line.starts_with("saved")).unwrap();
@@ -44,14 +48,20 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
                 ["removed", user] => told.insert(user.to_owned(), Said::Removed),
                 _ => continue,
             };
-            saved += usize::from(line.starts_with("saved"));
+            if let ["saved", user, id] = words[..] {
+                acknowledged.push((user.to_owned(), id.to_owned()));
+            }
         }
+        saved += acknowledged.len();
         process.wait().unwrap();
 
         let store = match beside {
             Some(store) => store,
             None => open(&path).await,
         };
+        if let Some(feed) = feed {
+            hears_all(feed, &store, &acknowledged).await;
+        }
         for (name, said) in &told {
             let loaded = store.load(&crate::user(name)).await.unwrap();
             let id = loaded.as_ref().map(|session| session.id().to_string());
@@ -71,6 +81,51 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
         assert_eq!(sound, "ok");
     }
     assert!(saved > 100, "{saved} saves are too few to say anything");
+}
+
+/// What a process was told that it has happened, the others are told as well, though it was killed.
+async fn hears_all(mut feed: ChangeStream, store: &SqliteStore, acknowledged: &[(String, String)]) {
+    let last = with_token("last", "x");
+    store.save(&last).await.unwrap();
+    let mut heard = HashSet::new();
+    loop {
+        match feed.next().await.unwrap() {
+            Change::Saved { user, .. } if user == *last.user() => break,
+            Change::Saved { user, id } => {
+                heard.insert((user.to_string(), id.to_string()));
+            }
+            Change::Lagged => return,
+            _ => {}
+        }
+    }
+    for change in acknowledged {
+        assert!(heard.contains(change), "nobody was told of {change:?}");
+    }
+}
+
+/// Two processes that both write all the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_busy_processes_both_get_on() {
+    let (_folder, path) = file();
+    let store = open(&path).await;
+    let mut process = child::start("save", &path);
+    let mut lines = child::lines(&mut process).filter(|line| line.starts_with("saved"));
+    lines.next().unwrap();
+    // Somebody has to listen to it, or it stops.
+    let listening = std::thread::spawn(move || lines.count());
+    for round in 0..20 {
+        let sessions: Vec<_> =
+            (0..8).map(|number| with_token(format!("ours-{round}-{number}"), "x")).collect();
+        let saves = join_all(sessions.iter().map(|session| store.save(session))).await;
+        for (session, outcome) in sessions.iter().zip(saves) {
+            outcome.unwrap();
+            assert_eq!(store.load(session.user()).await.unwrap().as_ref(), Some(session));
+        }
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let theirs = listening.join().unwrap();
+    assert!(theirs > 20, "the other process saved {theirs}");
 }
 
 fn token_of(name: &str) -> String {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use moojo_session::{
-    AccessToken, Challenge, ChallengeStore, Lease, LeaseHolder, LeaseStore, ManualClock, Session,
-    SessionAdmin, SessionStore, StoreErrorKind,
+    AccessToken, Admission, Challenge, ChallengeStore, Lease, LeaseHolder, LeaseStore, ManualClock,
+    Quota, Session, SessionAdmin, SessionStore, StoreErrorKind,
 };
 use moojo_session_sqlite::SqliteStore;
 
@@ -94,6 +94,21 @@ async fn a_clock_that_is_set_back_does_not_make_leases_last() {
     assert_eq!(store.acquire(&user, other, minute).await.unwrap(), Lease::Held(minute / 2));
     clock.advance(minute / 2);
     assert_eq!(store.acquire(&user, other, minute).await.unwrap(), Lease::Acquired);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uses_that_were_counted_before_the_clock_was_set_back_do_not_count_for_ever() {
+    let (_folder, path) = file();
+    let store = open(&path).await;
+    let late = Utc::now();
+    let quota = Quota { key: "sends:+15559876543", limit: 1, window: Duration::from_secs(3600) };
+    assert_eq!(store.admit(&quota, late).await.unwrap(), Admission::Granted);
+    let until = late + TimeDelta::hours(1);
+    let soon_before = late - TimeDelta::minutes(5);
+    let refused = store.admit(&quota, soon_before).await.unwrap();
+    assert_eq!(refused, Admission::Refused { until });
+    let long_before = late - TimeDelta::hours(5);
+    assert_eq!(store.admit(&quota, long_before).await.unwrap(), Admission::Granted);
 }
 
 /// Sessions that are saved while all are removed stay.
