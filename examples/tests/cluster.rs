@@ -1,5 +1,8 @@
 //! Real processes on one Redis: one SMS for each wish, no call lost, whichever of them is killed.
 
+// The figures of a run, for who looks.
+#![allow(clippy::print_stdout)]
+
 #[path = "../cluster/mod.rs"]
 mod cluster;
 
