@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use moojo_session::conformance;
+use moojo_session::{KeyRing, SealedStore, SealingKey, conformance};
 use moojo_session_redis::RedisStore;
 use moojo_testkit::{Redis, RedisCluster};
 
@@ -10,6 +10,11 @@ use moojo_testkit::{Redis, RedisCluster};
 fn fresh_prefix() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The store behind encryption.
+fn sealed<S>(store: S) -> SealedStore<S> {
+    SealedStore::new(store, KeyRing::new(SealingKey::new("one", &[1; 32]).unwrap()))
 }
 
 async fn assert_conforms(new_store: impl Fn(&str) -> RedisStore) {
@@ -20,6 +25,12 @@ async fn assert_conforms(new_store: impl Fn(&str) -> RedisStore) {
     conformance::session_admin(async || new_store(&fresh_prefix())).await.assert_passed();
     let pair = async || (new_store("shared"), new_store("shared"));
     conformance::change_feed(pair).await.assert_passed();
+
+    let store = async || sealed(new_store("sealed"));
+    conformance::session_store(store).await.assert_passed();
+    let empty = async || sealed(new_store(&fresh_prefix()));
+    conformance::session_admin(empty).await.assert_passed();
+    conformance::change_feed(async || (store().await, store().await)).await.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,7 +39,7 @@ async fn one_server() {
     // With the permissions that the documentation asks for, and no others.
     let commands = "+get +set +del +getrange +pttl +pexpire +zadd +zcard +zrange +zremrangebylex \
                     +zremrangebyrank +eval +evalsha +publish +subscribe +ping +scan +info";
-    let keys = "~shared:* &shared:* ~test-*:* &test-*:*";
+    let keys = "~shared:* &shared:* ~sealed:* &sealed:* ~test-*:* &test-*:*";
     let user = format!("ACL SETUSER agent reset on >right {keys} {commands}");
     assert_eq!(redis.say(&user).unwrap(), "+OK\r\n");
     let url = redis.url().replace("//", "//agent:right@");

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use moojo_session::{
-    Admission, Challenge, ChallengeStore, ChangeStream, DeclineReason, Lease, LeaseHolder,
-    LeaseStore, Quota, Revision, Session, SessionId, SessionStore, StoreError, UserId, async_trait,
-    conformance,
+    Admission, Challenge, ChallengeStore, ChangeStream, DeclineReason, KeyRing, Lease, LeaseHolder,
+    LeaseStore, Quota, Revision, SealedStore, SealingKey, Session, SessionId, SessionStore,
+    StoreError, UserId, async_trait, conformance,
 };
 use moojo_session_sqlite::SqliteStore;
 use tempfile::TempDir;
@@ -45,6 +45,21 @@ async fn sessions() {
     let shared = files.empty().await;
     conformance::session_store(async || shared.clone()).await.assert_passed();
     conformance::session_admin(async || files.empty().await).await.assert_passed();
+}
+
+/// The store behind encryption.
+fn sealed<S>(store: S) -> SealedStore<S> {
+    SealedStore::new(store, KeyRing::new(SealingKey::new("one", &[1; 32]).unwrap()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sealed_sessions() {
+    let files = Files::new();
+    let shared = files.next();
+    let store = async || sealed(open(&shared).await);
+    conformance::session_store(store).await.assert_passed();
+    conformance::session_admin(async || sealed(files.empty().await)).await.assert_passed();
+    conformance::change_feed(async || (store().await, store().await)).await.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
