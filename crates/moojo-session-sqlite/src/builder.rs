@@ -87,7 +87,8 @@ impl SqliteStoreBuilder {
     }
 
     /// How many calls that write may be under way at once, and as many that read. 4096 unless set.
-    /// Those that come then wait for a place.
+    /// Those that come then wait for a place, and end in
+    /// [`Unavailable`](moojo_session::StoreErrorKind::Unavailable) if they get none in time.
     pub fn queue(mut self, calls: usize) -> Self {
         self.queue = calls;
         self

@@ -68,7 +68,8 @@ impl Writer {
         if let Err(failure) = self.begin(self.patience) {
             return self.fail(batch, failure);
         }
-        // Those who came while the lock was waited for go along.
+        // While the lock was waited for, some have left, and others have come and go along.
+        batch.retain(|entry| entry.job.is_awaited());
         self.take(&mut batch, None);
         loop {
             match self.attempt(&mut batch) {

@@ -18,13 +18,14 @@ async fn next(feed: &mut ChangeStream) -> Change {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_feed_hears_from_the_start() {
     let (_folder, path) = file();
-    let (here, there) = (open(&path).await, open(&path).await);
+    let here = open(&path).await;
     here.save(&login("before")).await.unwrap();
-    for store in [&here, &there] {
-        let mut feed = here.changes();
+    let there = open(&path).await;
+    for (store, listener) in [(&here, &there), (&there, &here), (&here, &here)] {
+        let mut feed = listener.changes();
         let login = login("alice");
         store.save(&login).await.unwrap();
-        assert_eq!(next(&mut feed).await, saved(&login), "without Disconnected before it");
+        assert_eq!(next(&mut feed).await, saved(&login), "nothing comes before it");
     }
 }
 

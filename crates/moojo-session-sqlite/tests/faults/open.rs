@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use moojo_session::{Change, SessionStore, StoreErrorKind};
 use moojo_session_sqlite::{OpenError, SqliteStore};
 
-use crate::{file, login, open, raw};
+use crate::{eventually, file, login, open, raw};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_open_a_new_file_at_once() {
@@ -56,6 +56,40 @@ async fn what_is_no_database_is_corrupt() {
     let error = SqliteStore::builder(&path).open().await.unwrap_err();
     let OpenError::Store(error) = error else { panic!("{error:?}") };
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+}
+
+/// A damaged file does not mean that nobody is logged in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_6_what_cannot_be_read_is_not_missing() {
+    let (_folder, path) = file();
+    let sessions: Vec<_> = (0..300).map(|number| login(format!("user-{number}"))).collect();
+    let store = open(&path).await;
+    for saved in join_all(sessions.iter().map(|session| store.save(session))).await {
+        saved.unwrap();
+    }
+    drop(store);
+    eventually("the store closes", async || !path.with_extension("db-wal").exists()).await;
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let pages = bytes.len() / 4096;
+    for _ in 0..pages / 4 {
+        // Not the first ones, where the tables begin: without them it does not open.
+        let at = random.usize(12..pages) * 4096;
+        bytes[at..at + 2048].fill_with(|| random.u8(..));
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let store = open(&path).await;
+    let mut damaged = 0;
+    for session in &sessions {
+        match store.load(session.user()).await {
+            Ok(loaded) => assert_eq!(loaded.as_ref(), Some(session)),
+            Err(error) => {
+                assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error:?}");
+                damaged += 1;
+            }
+        }
+    }
+    assert!(damaged > 0, "nothing was damaged");
 }
 
 #[tokio::test]

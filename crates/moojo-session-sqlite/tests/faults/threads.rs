@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use moojo_session::SessionStore;
+use moojo_session::{Change, SessionStore};
 
-use crate::{child, eventually, file, login, open};
+use crate::{child, eventually, file, login, open, raw};
 
 /// In a process of its own, whose threads nobody else's are among.
 #[cfg(target_os = "linux")]
@@ -35,7 +35,17 @@ pub(crate) async fn end_with_the_store(path: &Path) {
     drop((first, second));
     eventually("the listener ends", async || count("moojo-sql-feed") == 0).await;
 
-    let mut changes = store.changes();
+    // What was told of before is not told again to who listens now.
+    let mut feed = store.changes();
+    raw(path).execute_batch("insert into changes (user) values ('of another')").unwrap();
+    feed.next().await.unwrap();
+    drop(feed);
+    eventually("the listener ends", async || count("moojo-sql-feed") == 0).await;
+    let (mut changes, carol) = (store.changes(), login("carol"));
+    store.save(&carol).await.unwrap();
+    let told = Change::Saved { user: carol.user().clone(), id: carol.id() };
+    assert_eq!(changes.next().await, Some(told));
+
     drop(store);
     assert_eq!(changes.next().await, None, "the feed ends with the store");
     eventually("all threads end", async || count("moojo-sql") == 0).await;
