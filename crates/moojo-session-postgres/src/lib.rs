@@ -45,9 +45,9 @@
 //!
 //! - Each call is one statement that takes effect wholly or not at all, also if its future is dropped
 //!   or its connection lost.
-//! - Calls of one process for one user take effect in the order in which they were made. Before a
-//!   connection that was lost is replaced, its end in the server is ended (`pg_terminate_backend`), so
-//!   that nothing that failed happens after a later call.
+//! - What is left of a call whose future was dropped, or whose connection was lost, takes effect before
+//!   the later changes of this process to the same user, or not at all: they go over one connection, and
+//!   before one that was lost is replaced, its end in the server is ended (`pg_terminate_backend`).
 //! - Others may see a change, and be told of it, some milliseconds before it is durable and its caller
 //!   is told. If the server crashes in that time, the change is gone, its caller has an error, and the
 //!   feed of those who were told says `Disconnected` and `Lagged`.
@@ -101,7 +101,8 @@
 //!
 //! Tokens go over the connection and stand in the tables. Connections are encrypted (feature `tls`) and
 //! the server's certificate and name are checked, unless the server is on this machine or the URL says
-//! `sslmode=disable`. Who can read the database or its backups can act as the users.
+//! `sslmode=disable`. Who can read the database or its backups can act as the users, unless a
+//! `SealedStore` (feature `sealed` of the core) is in front.
 //!
 //! The *server's* log is the server's: with `log_statement`, `log_min_duration_statement` or
 //! `auto_explain`, it writes the parameters of statements, tokens among them, unless

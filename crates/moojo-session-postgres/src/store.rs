@@ -83,8 +83,8 @@ impl PostgresStore {
         &self.0.reads
     }
 
-    /// One connection for all writes of a key: they come in the order in which they were called,
-    /// even if nobody waited for them.
+    /// One connection for all writes of a key: what a caller who left has sent comes before what is
+    /// sent later.
     pub(crate) fn writes(&self, key: &str) -> &Link {
         self.0.upkeep.keep_up(|| Arc::downgrade(&self.0));
         let links = &self.0.writes;

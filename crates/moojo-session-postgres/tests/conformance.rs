@@ -26,12 +26,18 @@ fn in_schema(server: &Postgres, number: usize) -> PostgresStore {
         .unwrap()
 }
 
+fn keys() -> KeyRing {
+    KeyRing::new(SealingKey::new("2025-02", &[7; 32]).unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_store_keeps_the_rules() {
     let server = Postgres::start(&[]).await;
     conformance::session_admin(async || empty(&server).await).await.assert_passed();
     let shared = empty(&server).await;
     conformance::session_store(async || shared.clone()).await.assert_passed();
+    let sealed = async || SealedStore::new(shared.clone(), keys());
+    conformance::session_store(sealed).await.assert_passed();
     conformance::challenge_store(async || shared.clone()).await.assert_passed();
     conformance::lease_store(async || shared.clone()).await.assert_passed();
     let pair = async || (in_schema(&server, 1000), in_schema(&server, 1000));

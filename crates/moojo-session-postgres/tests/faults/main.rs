@@ -5,6 +5,7 @@ mod cut;
 mod feed;
 mod frozen;
 mod migrate;
+mod processes;
 mod read_only;
 mod records;
 mod secrets;
