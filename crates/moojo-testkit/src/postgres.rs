@@ -141,7 +141,8 @@ impl Postgres {
         loop {
             // The eighth line says how far it has come. Who answers on the port could be another.
             let state = std::fs::read_to_string(&state).unwrap_or_default();
-            if state.lines().nth(7).is_some_and(|state| state.trim() == "ready") {
+            let state = state.lines().nth(7).unwrap_or_default().trim();
+            if matches!(state, "ready" | "standby") {
                 self.process = Some(process);
                 return true;
             }

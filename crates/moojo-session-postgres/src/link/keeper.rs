@@ -9,7 +9,7 @@ use super::State;
 use super::wire::{Backend, Driver, Wire};
 use crate::backoff::Backoff;
 use crate::database::Database;
-use crate::error::{no_connection, store_error};
+use crate::error::no_connection;
 
 /// Keeps a connection up.
 pub(super) struct Keeper {
@@ -61,7 +61,7 @@ impl Keeper {
         let driver = Driver::start(messages);
         let limit = self.database.connector.limit;
         let made = timeout(limit, async {
-            let wire = Wire::new(client, self.limit).await.map_err(|error| store_error(&error))?;
+            let wire = Wire::new(client, self.limit).await?;
             if let Some(lost) = self.lost {
                 wire.end(lost, limit / 2).await?;
             }

@@ -36,8 +36,15 @@ pub(super) struct Backend {
 }
 
 impl Wire {
+    /// The first version that can wait for a backend's end.
+    const OLDEST_SERVER: i32 = 14;
+
     /// Sets the connection up: `limit` is what a call may take.
-    pub(super) async fn new(client: Client, limit: Duration) -> Result<Self, Error> {
+    pub(super) async fn new(client: Client, limit: Duration) -> Result<Self, StoreError> {
+        Self::set_up(client, limit).await.map_err(|error| store_error(&error))?
+    }
+
+    async fn set_up(client: Client, limit: Duration) -> Result<Result<Self, StoreError>, Error> {
         // The server gives up first: its answer says more than our own time limit, and those
         // behind a call that hangs get their turn. Whatever the server's defaults are, statements
         // run at the isolation that they are written for.
@@ -48,16 +55,25 @@ impl Wire {
             limit.mul_f32(0.5).as_millis().max(1),
         );
         client.batch_execute(&settings).await?;
-        let own = "select pid, backend_start from pg_stat_activity where pid = pg_backend_pid()";
+        let own = "select pid, backend_start, pg_is_in_recovery(), \
+                   current_setting('server_version_num')::integer / 10000 \
+                   from pg_stat_activity where pid = pg_backend_pid()";
         let row = client.query_one(own, &[]).await?;
-        Ok(Self {
+        if row.try_get(2)? {
+            // It may be behind: a session that was removed would be loaded, or a new one not.
+            return Ok(Err(StoreError::unavailable("the server is a replica")));
+        }
+        if row.try_get::<_, i32>(3)? < Self::OLDEST_SERVER {
+            return Ok(Err(StoreError::refused("the server is older than PostgreSQL 14")));
+        }
+        Ok(Ok(Self {
             backend: Backend { pid: row.try_get(0)?, start: row.try_get(1)? },
             flush: Flush::new(&client).await?,
             client,
             prepared: Mutex::default(),
             used: AtomicBool::new(false),
             given_up: Notify::new(),
-        })
+        }))
     }
 
     pub(super) fn backend(&self) -> Backend {
