@@ -27,9 +27,10 @@
 //! Version 14 or later, a database with the encoding UTF8, and a direct connection or one through a
 //! pooler in session mode: prepared statements and LISTEN do not live through PgBouncer's transaction
 //! mode. A replica is not used, as it may be behind: calls fail as `Unavailable`, until it takes over.
-//! With several hosts in the URL, add `target_session_attrs=read-write`, and `load_balance_hosts=random` so that one that
-//! hangs is not the first to be tried each time. A store opens up to 5 connections (see
-//! [`connections`](PostgresStoreBuilder::connections)), each when it is first needed.
+//! With several hosts in the URL, add `target_session_attrs=read-write`, and
+//! `load_balance_hosts=random` so that one that hangs is not the first to be tried each time. A store
+//! opens up to 5 connections (see [`connections`](PostgresStoreBuilder::connections)), each when it is
+//! first needed; a store for each tenant has its own.
 //!
 //! # What is promised, and by which settings
 //!
