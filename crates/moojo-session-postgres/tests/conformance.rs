@@ -6,11 +6,6 @@ use moojo_session::{KeyRing, SealedStore, SealingKey, conformance};
 use moojo_session_postgres::PostgresStore;
 use moojo_testkit::Postgres;
 
-/// The store behind encryption.
-fn sealed<S>(store: S) -> SealedStore<S> {
-    SealedStore::new(store, KeyRing::new(SealingKey::new("one", &[1; 32]).unwrap()))
-}
-
 /// A store in a schema of its own.
 async fn empty(server: &Postgres) -> PostgresStore {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -42,9 +37,4 @@ async fn the_store_keeps_the_rules() {
     conformance::lease_store(async || shared.clone()).await.assert_passed();
     let pair = async || (in_schema(&server, 1000), in_schema(&server, 1000));
     conformance::change_feed(pair).await.assert_passed();
-
-    let store = async || sealed(in_schema(&server, 1001));
-    conformance::session_store(store).await.assert_passed();
-    conformance::session_admin(async || sealed(empty(&server).await)).await.assert_passed();
-    conformance::change_feed(async || (store().await, store().await)).await.assert_passed();
 }
