@@ -11,13 +11,18 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
-use super::calendar::Calendar;
+use super::calendar::{Calendar, Notice};
 use super::{Inner, SessionManager};
+use crate::clock::nanos;
 use crate::session::{Session, SessionId};
+use crate::shown::Chain;
 use crate::user::UserId;
 
 /// Notices that are given at once.
 const BATCH: usize = 1024;
+
+/// A notice of which nobody knows which process gives it is asked about again after this time.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The longest sleep between two looks at the wall clock, which may be set forward.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
@@ -84,7 +89,8 @@ type Quiet = dyn Fn(&UserId, DateTime<Utc>) -> Option<DateTime<Utc>> + Send + Sy
 /// replaced, revoked or has ended gives no notice, nor does one that was loaded from the store when
 /// the time of the notice was past.
 ///
-/// Every process gives the notices of the sessions that it has seen.
+/// Every process gives the notices of the sessions that it has seen; of those on the same
+/// [leases](crate::SessionManagerBuilder::leases), one gives each.
 ///
 /// ```
 /// use std::time::Duration;
@@ -135,7 +141,11 @@ impl ExpiryNotices {
             earlier.as_mut().enable();
             let due = self.due(notices);
             if !due.is_empty() {
-                return due;
+                let given = self.given_here(notices, due).await;
+                if given.is_empty() {
+                    continue;
+                }
+                return given.into_iter().map(ExpiringSoon::from).collect();
             }
             let next = notices.calendar.next_due().unwrap_or(i64::MAX);
             notices.armed.store(next, Ordering::SeqCst);
@@ -164,7 +174,7 @@ impl ExpiryNotices {
         self.sessions.0.notices.as_ref().map_or(0, |notices| notices.calendar.left_out())
     }
 
-    fn due(&self, notices: &Notices) -> Vec<ExpiringSoon> {
+    fn due(&self, notices: &Notices) -> Vec<Notice> {
         let now = self.sessions.0.clock.read().unix_nanos;
         let wall = DateTime::from_timestamp_nanos(now);
         let mut due = notices.calendar.due(now, BATCH);
@@ -178,13 +188,66 @@ impl ExpiryNotices {
                 }
             });
         }
-        let expiring = due.into_iter().map(|notice| ExpiringSoon {
+        due
+    }
+
+    /// Those of them that no other process gives.
+    async fn given_here(&self, notices: &Notices, due: Vec<Notice>) -> Vec<Notice> {
+        let inner = &self.sessions.0;
+        if inner.leases.is_none() {
+            return due;
+        }
+        let mut taken = Taken { sessions: &self.sessions, calendar: &notices.calendar, due, at: 0 };
+        while let Some(notice) = taken.due.get(taken.at) {
+            match inner.acquire_notice(notice).await {
+                Ok(true) => taken.at += 1,
+                Ok(false) => drop(taken.due.swap_remove(taken.at)),
+                Err(error) => {
+                    let error = Chain(&error);
+                    tracing::warn!(user = %notice.user, %error, "a notice is held back");
+                    taken.hold_back();
+                }
+            }
+        }
+        std::mem::take(&mut taken.due)
+    }
+}
+
+/// Notices that are being asked about: given back if that is not waited for.
+struct Taken<'a> {
+    sessions: &'a SessionManager,
+    calendar: &'a Calendar,
+    due: Vec<Notice>,
+    /// The one that is asked about; those before it are given here.
+    at: usize,
+}
+
+impl Taken<'_> {
+    /// Nobody knows who gives this one: it is asked again.
+    fn hold_back(&mut self) {
+        let notice = self.due.swap_remove(self.at);
+        let now = self.sessions.0.clock.read().unix_nanos;
+        self.calendar.hold(&notice, now.saturating_add_unsigned(nanos(ASK_AGAIN)));
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let now = self.sessions.0.clock.read().unix_nanos;
+        for notice in &self.due {
+            self.calendar.hold(notice, now);
+        }
+    }
+}
+
+impl From<Notice> for ExpiringSoon {
+    fn from(notice: Notice) -> Self {
+        Self {
             user: notice.user,
             id: notice.id,
             expires_at: DateTime::from_timestamp_nanos(notice.end),
             lead: notice.lead,
-        });
-        expiring.collect()
+        }
     }
 }
 

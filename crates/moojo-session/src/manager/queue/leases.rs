@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::lease::{Lease, LeaseHolder, LeaseStore};
 use crate::manager::Inner;
+use crate::manager::calendar::Notice;
 use crate::reauth::DeclineReason;
 use crate::shown::Chain;
 use crate::store::StoreError;
@@ -42,6 +43,17 @@ impl Inner {
             Ok(lease) => Ok(lease?),
             Err(elapsed) => Err(StoreError::timed_out(elapsed).into()),
         }
+    }
+
+    /// Whether it is for this process to give a notice, and for no other.
+    pub(in crate::manager) async fn acquire_notice(&self, notice: &Notice) -> Result<bool, Error> {
+        // As the lease of a user whom nobody else has: the session's id is in it.
+        let name = format!("notice:{}:{}", notice.id, notice.lead.as_secs());
+        let name = UserId::new(name).expect("short and printable");
+        let left = notice.end.saturating_sub(self.clock.read().unix_nanos);
+        let left = Duration::from_nanos(u64::try_from(left).unwrap_or(0));
+        let lease = self.acquire_lease(&name, left.saturating_add(self.store_timeout)).await?;
+        Ok(lease == Lease::Acquired)
     }
 
     /// Keeps other processes away for this long from now. Says to `lost` if one has the lease.
