@@ -66,8 +66,8 @@ impl Link {
         self.run(async |wire| wire.query(&self.database.names, sql, parameters).await).await
     }
 
-    /// Runs one statement, and waits until what it wrote is durable, if it returns rows. It happens wholly or not at
-    /// all, also if the future is dropped.
+    /// Runs one statement, and waits until what it wrote is durable: something, if it returns rows. It
+    /// happens wholly or not at all, also if the future is dropped.
     pub(crate) async fn write(
         &self,
         sql: &'static str,
