@@ -139,18 +139,22 @@ impl SqliteStoreBuilder {
         migrate::bring_up(&database.connect()?, self.busy_timeout)?;
         // Opened here, so that what is wrong with the file is said here.
         let mut link = Link::new(Arc::clone(&database), Database::writer);
-        let (feed, teller) = Feed::new(Arc::clone(&database), log::last(link.get()?)?);
+        let known = log::last(link.get()?)?;
+        let (presence, others) = crossbeam_channel::bounded(0);
+        let (feed, teller) = Feed::new(Arc::clone(&database), presence.clone(), known);
         let (reads, read_jobs) = Queue::new(self.queue, self.operation_timeout);
         let (writes, jobs) = Queue::new(self.queue, self.operation_timeout);
         for _ in 0..self.readers {
-            let mut link = Link::new(Arc::clone(&database), Database::reader);
+            let link = Link::new(Arc::clone(&database), Database::reader);
+            let mut link = link.with(presence.clone());
             link.get()?;
             let reader = Reader { link, jobs: read_jobs.clone() };
             start("moojo-sql-read", move || reader.run())?;
         }
         let path = database.path.clone();
         let upkeep = Upkeep::new(Arc::clone(&self.clock));
-        let writer = Writer { link, jobs, patience: self.busy_timeout, teller, upkeep };
+        let patience = self.busy_timeout;
+        let writer = Writer { link, jobs, patience, teller, upkeep, others };
         start("moojo-sql-write", move || writer.run())?;
         Ok(SqliteStore::new(Inner { path, clock: self.clock, reads, writes, feed }))
     }

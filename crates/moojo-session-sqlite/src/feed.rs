@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::database::Database;
+use crate::link::{Link, Presence};
 
 mod listener;
 
@@ -27,6 +28,7 @@ pub(crate) struct Feed {
     hub: Arc<Hub>,
     /// For the thread that listens: this store has committed. It ends when the writer does.
     commits: Receiver<()>,
+    presence: Presence,
 }
 
 /// The writer's end.
@@ -55,11 +57,11 @@ const CAPACITY: usize = 4096;
 
 impl Feed {
     /// The feed of a file whose latest change is `known`.
-    pub(crate) fn new(database: Arc<Database>, known: i64) -> (Self, Teller) {
+    pub(crate) fn new(database: Arc<Database>, presence: Presence, known: i64) -> (Self, Teller) {
         let hub = Arc::new(Hub { known: known.into(), running: Mutex::new(None) });
         let (commits, receiver) = crossbeam_channel::bounded(1);
         let teller = Teller { hub: Arc::clone(&hub), commits };
-        (Self { database, hub, commits: receiver }, teller)
+        (Self { database, hub, commits: receiver, presence }, teller)
     }
 
     /// All changes from now on. It hears from the start: the place in the table is known.
@@ -74,8 +76,9 @@ impl Feed {
         let (sender, receiver) = broadcast::channel(CAPACITY);
         let started = Running { sender: sender.downgrade(), hears: true };
         let commits = self.commits.clone();
-        let database = Arc::clone(&self.database);
-        let listener = Listener::new(database, Arc::clone(&self.hub), commits, sender);
+        let link = Link::new(Arc::clone(&self.database), Database::reader);
+        let link = link.with(self.presence.clone());
+        let listener = Listener::new(link, Arc::clone(&self.hub), commits, sender);
         let thread = std::thread::Builder::new().name("moojo-sql-feed".to_owned());
         match thread.spawn(move || listener.run()) {
             Ok(_) => *running = Some(started),

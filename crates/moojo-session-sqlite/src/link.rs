@@ -1,7 +1,9 @@
 //! A thread's connection.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
+use crossbeam_channel::Sender;
 use moojo_session::StoreError;
 use rusqlite::Connection;
 
@@ -13,7 +15,14 @@ pub(crate) struct Link {
     database: Arc<Database>,
     open: fn(&Database) -> Result<Connection, Failure>,
     db: Option<Connection>,
+    /// Goes after the connection.
+    _presence: Option<Presence>,
 }
+
+/// Held by all but the writer, which waits until nobody has one before it closes. The last connection
+/// to the file empties the write-ahead log and removes it; of two that close at the same time,
+/// neither is the last.
+pub(crate) type Presence = Sender<Infallible>;
 
 impl Link {
     /// One that `open` opens when it is first used.
@@ -21,7 +30,12 @@ impl Link {
         database: Arc<Database>,
         open: fn(&Database) -> Result<Connection, Failure>,
     ) -> Self {
-        Self { database, open, db: None }
+        Self { database, open, db: None, _presence: None }
+    }
+
+    /// The same of a thread that the writer waits for in the end.
+    pub(crate) fn with(self, presence: Presence) -> Self {
+        Self { _presence: Some(presence), ..self }
     }
 
     /// The connection, to the file that the store was opened on.

@@ -3,6 +3,7 @@
 //! It takes all that waits, does it in one transaction and answers when that is committed: what a
 //! commit costs, which is a wait for the disk, is shared by all who came meanwhile.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -23,6 +24,8 @@ pub(crate) struct Writer {
     pub(crate) patience: Duration,
     pub(crate) teller: Teller,
     pub(crate) upkeep: Upkeep,
+    /// Ends when no other thread of the store has a connection.
+    pub(crate) others: Receiver<Infallible>,
 }
 
 /// A call in a transaction, and what it ended in if that was no success.
@@ -50,12 +53,20 @@ impl Writer {
             match self.jobs.recv_timeout(self.upkeep.due_in()) {
                 Ok(job) => self.serve(job),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return self.close(),
             }
             if self.upkeep.due_in().is_zero() {
                 self.keep_up();
             }
         }
+    }
+
+    /// Closes as the last one.
+    fn close(self) {
+        // Without it, nobody listens any more.
+        drop(self.teller);
+        let _ = self.others.recv();
+        drop(self.link);
     }
 
     fn serve(&mut self, first: Box<dyn Job>) {

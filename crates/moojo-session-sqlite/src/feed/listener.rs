@@ -8,7 +8,6 @@ use rusqlite::{Connection, Row};
 use tokio::sync::broadcast;
 
 use super::{CAPACITY, Hub};
-use crate::database::Database;
 use crate::error::Failure;
 use crate::link::Link;
 use crate::log;
@@ -36,13 +35,12 @@ impl Listener {
     const PATIENCE: Duration = Duration::from_secs(1);
 
     pub(super) fn new(
-        database: Arc<Database>,
+        link: Link,
         hub: Arc<Hub>,
         commits: Receiver<()>,
         sender: broadcast::Sender<Change>,
     ) -> Self {
         let position = hub.known.load(Ordering::Acquire);
-        let link = Link::new(database, Database::reader);
         let (version, failing) = (None, None);
         Self { link, hub, commits, sender, position, version, failing, disconnected: false }
     }

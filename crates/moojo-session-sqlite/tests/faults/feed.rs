@@ -2,7 +2,8 @@
 
 use futures_util::future::join_all;
 use moojo_session::{Change, ChangeStream, Session, SessionStore};
-use tokio::time::{Duration, timeout};
+use moojo_session_sqlite::{Durability, SqliteStore};
+use tokio::time::{Duration, Instant, timeout};
 
 use crate::{file, login, open, raw};
 
@@ -27,6 +28,23 @@ async fn a_feed_hears_from_the_start() {
         store.save(&login).await.unwrap();
         assert_eq!(next(&mut feed).await, saved(&login), "nothing comes before it");
     }
+}
+
+/// Who listens in the process that commits does not wait until it is looked again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_own_changes_are_told_at_once() {
+    let (_folder, path) = file();
+    let builder = SqliteStore::builder(&path).durability(Durability::Normal);
+    let store = builder.open().await.unwrap();
+    let mut feed = store.changes();
+    let started = Instant::now();
+    for number in 0..100 {
+        let login = login(format!("user-{number}"));
+        store.save(&login).await.unwrap();
+        assert_eq!(next(&mut feed).await, saved(&login));
+    }
+    // It would be 15 seconds.
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
