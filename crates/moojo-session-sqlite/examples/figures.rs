@@ -38,6 +38,10 @@ async fn main() {
         let rate = loads(&path, tasks).await;
         println!("loads, {tasks:>3} at once {rate:>35.0} /s  {:>6.2} x", rate / raw);
     }
+    let (saved, loaded) = tokio::join!(saves(&path, Durability::Full, 64), loads(&path, 64));
+    let log = std::fs::metadata(path.with_extension("db-wal")).map_or(0, |log| log.len());
+    println!("64 writers beside 64 who load {saved:>20.0} and {loaded:.0} /s");
+    println!("  the log after it {:>31.1} MiB", log as f64 / f64::from(1 << 20));
 }
 
 fn session(number: u64) -> Session {

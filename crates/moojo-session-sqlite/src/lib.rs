@@ -38,6 +38,11 @@
 //! that fails does not harm the others. Two more threads read, in SQLite's WAL mode, in which they
 //! wait for nobody. Nothing blocks the runtime.
 //!
+//! `examples/figures.rs` measures it. On two cores that others used as well, SQLite alone made 200 to
+//! 350 durable commits a second, one after the other; through the store, 64 who save at once make
+//! 9,000 to 11,000, and 512 some 25,000 to 32,000. It loads 50,000 to 75,000 sessions a second;
+//! SQLite alone, without the way to another thread and back, 95,000 to 110,000.
+//!
 //! # Several processes
 //!
 //! Any number of processes of one machine can have the file open; not those of several machines, by
