@@ -1,5 +1,7 @@
 //! What SQLite's errors mean to a caller.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use moojo_session::StoreError;
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
@@ -77,6 +79,13 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
+}
+
+/// What `work` gives. If it panics, which somebody's [`Clock`](moojo_session::Clock) may, that fails
+/// and not the thread, without which the store is of no more use.
+pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(StoreError::unavailable("the work on the file panicked").into()))
 }
 
 fn code(error: &rusqlite::Error) -> Option<ffi::Error> {

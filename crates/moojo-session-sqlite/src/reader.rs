@@ -3,7 +3,7 @@
 
 use crossbeam_channel::Receiver;
 
-use crate::error::Failure;
+use crate::error::{Failure, caught};
 use crate::link::Link;
 use crate::queue::Job;
 
@@ -24,7 +24,7 @@ impl Reader {
     }
 
     fn read(&mut self, job: &mut dyn Job) -> Result<(), Failure> {
-        let outcome = self.link.get().and_then(|db| job.run(db));
+        let outcome = self.link.get().and_then(|db| caught(|| job.run(db)));
         if outcome.as_ref().is_err_and(Failure::spoils_connection) {
             self.link.discard();
         }

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use moojo_session::StoreError;
 use rusqlite::Connection;
 
-use crate::error::Failure;
+use crate::error::{Failure, caught};
 use crate::feed::Teller;
 use crate::link::Link;
 use crate::log;
@@ -183,8 +183,7 @@ impl Writer {
 
     /// A piece of upkeep. If it cannot be done now, it can be later.
     fn keep_up(&mut self) {
-        let outcome = self.try_to_keep_up();
-        if let Err(failure) = outcome {
+        if let Err(failure) = caught(|| self.try_to_keep_up()) {
             self.give_up(&failure);
             self.upkeep.postpone();
             let error = failure.into_store_error();
@@ -209,7 +208,7 @@ impl Writer {
 /// One call in a savepoint: it fails alone. An error outside says that the transaction is of no use.
 fn one(db: &Connection, job: &mut dyn Job) -> Result<Result<(), Failure>, Failure> {
     db.prepare_cached("savepoint one")?.execute(())?;
-    let outcome = job.run(db);
+    let outcome = caught(|| job.run(db));
     if outcome.is_err() {
         if db.is_autocommit() {
             return Ok(outcome);

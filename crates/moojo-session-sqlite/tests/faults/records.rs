@@ -1,13 +1,15 @@
 //! Rows that are not as they were written, and clocks that are not as they were.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use moojo_session::{
-    AccessToken, Admission, Challenge, ChallengeStore, Lease, LeaseHolder, LeaseStore, ManualClock,
-    Quota, Session, SessionAdmin, SessionStore, StoreErrorKind,
+    AccessToken, Admission, Challenge, ChallengeStore, Clock, Lease, LeaseHolder, LeaseStore,
+    ManualClock, MemoryChallengeStore, Quota, Session, SessionAdmin, SessionStore, StoreErrorKind,
 };
-use moojo_session_sqlite::SqliteStore;
+use moojo_session_sqlite::{Durability, SqliteStore};
 
 use crate::{file, login, open, raw, user};
 
@@ -109,6 +111,67 @@ async fn uses_that_were_counted_before_the_clock_was_set_back_do_not_count_for_e
     assert_eq!(refused, Admission::Refused { until });
     let long_before = late - TimeDelta::hours(5);
     assert_eq!(store.admit(&quota, long_before).await.unwrap(), Admission::Granted);
+}
+
+/// What is granted and when the next is, over time, is what the store in memory says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quotas_are_those_of_the_store_in_memory() {
+    let (_folder, path) = file();
+    let builder = SqliteStore::builder(&path).durability(Durability::Normal);
+    let (store, memory) = (builder.open().await.unwrap(), MemoryChallengeStore::new());
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut now = Utc::now();
+    let mut granted = 0;
+    for _ in 0..1500 {
+        now += TimeDelta::seconds(random.i64(0..8));
+        let key = ["sends:+15559876543", "sends:+15559876544"][random.usize(0..2)];
+        let quota = Quota { key, limit: 5, window: Duration::from_secs(60) };
+        if random.u8(0..5) > 0 {
+            let ours = store.admit(&quota, now).await.unwrap();
+            assert_eq!(ours, memory.admit(&quota, now).await.unwrap());
+            granted += usize::from(ours == Admission::Granted);
+        } else if random.bool() {
+            // One that counts, as whoever gives one back has just had one.
+            assert_eq!(
+                store.admit(&quota, now).await.unwrap(),
+                memory.admit(&quota, now).await.unwrap()
+            );
+            store.give_back(&quota, now).await.unwrap();
+            memory.give_back(&quota, now).await.unwrap();
+        }
+    }
+    assert!((200..1200).contains(&granted), "{granted} were granted");
+}
+
+/// A clock that is asked by the threads of the store.
+#[derive(Debug, Clone, Default)]
+struct Broken(Arc<AtomicBool>);
+
+impl Clock for Broken {
+    fn now(&self) -> DateTime<Utc> {
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        let asked = name == "moojo-sql-write" && self.0.load(Ordering::SeqCst);
+        assert!(!asked, "the clock is broken, as the test wants it");
+        Utc::now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_10_a_clock_that_panics_ends_a_call_and_not_the_store() {
+    let (_folder, path) = file();
+    let clock = Broken::default();
+    let store = SqliteStore::builder(&path).clock(clock.clone()).open().await.unwrap();
+    let (holder, minute) = (LeaseHolder::random(), Duration::from_secs(60));
+    clock.0.store(true, Ordering::SeqCst);
+    let error = store.acquire(&user("alice"), holder, minute).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    clock.0.store(false, Ordering::SeqCst);
+    let lease = store.acquire(&user("alice"), holder, minute).await.unwrap();
+    assert_eq!(lease, Lease::Acquired);
 }
 
 /// Sessions that are saved while all are removed stay.
