@@ -78,7 +78,7 @@ impl LeaseStore for PostgresStore {
         reason: DeclineReason,
         time: Duration,
     ) -> Result<bool, StoreError> {
-        let (holder, reason) = (holder.to_bytes(), number_of(reason)?);
+        let (holder, reason) = (holder.to_bytes(), i16::from(reason.to_number()));
         let parameters: [crate::Parameter<'_>; 4] =
             [&user.as_str(), &holder.as_slice(), &micros(time), &reason];
         Ok(!self.writes(user.as_str()).write(DECLINE, &parameters).await?.is_empty())
@@ -89,20 +89,8 @@ impl LeaseStore for PostgresStore {
     }
 }
 
-fn number_of(reason: DeclineReason) -> Result<i16, StoreError> {
-    match reason {
-        DeclineReason::NotNow => Ok(1),
-        DeclineReason::NoAnswer => Ok(2),
-        DeclineReason::Unreachable => Ok(3),
-        _ => Err(StoreError::refused("this version of the store has no number for the reason")),
-    }
-}
-
 fn reason_of(number: i16) -> Result<DeclineReason, StoreError> {
-    match number {
-        1 => Ok(DeclineReason::NotNow),
-        2 => Ok(DeclineReason::NoAnswer),
-        3 => Ok(DeclineReason::Unreachable),
-        _ => Err(StoreError::corrupt("a reason that this version of the store does not know")),
-    }
+    let reason = u8::try_from(number).ok().and_then(DeclineReason::from_number);
+    reason
+        .ok_or_else(|| StoreError::corrupt("a reason that this version of the store does not know"))
 }

@@ -68,7 +68,7 @@ impl LeaseStore for SqliteStore {
         time: Duration,
     ) -> Result<bool, StoreError> {
         let (user, holder, clock) = (user.clone(), holder.to_bytes(), self.clock());
-        let (reason, time) = (number_of(reason)?, span(time));
+        let (reason, time) = (i64::from(reason.to_number()), span(time));
         let decline = move |db: &Connection| {
             let now = nanos(clock.now());
             let until = now.saturating_add(time);
@@ -127,20 +127,8 @@ fn acquire(
     Ok(Lease::Acquired)
 }
 
-fn number_of(reason: DeclineReason) -> Result<i64, StoreError> {
-    match reason {
-        DeclineReason::NotNow => Ok(1),
-        DeclineReason::NoAnswer => Ok(2),
-        DeclineReason::Unreachable => Ok(3),
-        _ => Err(StoreError::refused("this version of the store has no number for the reason")),
-    }
-}
-
 fn reason_of(number: i64) -> Result<DeclineReason, StoreError> {
-    match number {
-        1 => Ok(DeclineReason::NotNow),
-        2 => Ok(DeclineReason::NoAnswer),
-        3 => Ok(DeclineReason::Unreachable),
-        _ => Err(StoreError::corrupt("a reason that this version of the store does not know")),
-    }
+    let reason = u8::try_from(number).ok().and_then(DeclineReason::from_number);
+    reason
+        .ok_or_else(|| StoreError::corrupt("a reason that this version of the store does not know"))
 }

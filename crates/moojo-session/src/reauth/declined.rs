@@ -28,6 +28,24 @@ pub enum DeclineReason {
     Unreachable,
 }
 
+impl DeclineReason {
+    /// A number for a store to keep. Those of future reasons will be others.
+    pub fn to_number(self) -> u8 {
+        match self {
+            Self::NotNow => 1,
+            Self::NoAnswer => 2,
+            Self::Unreachable => 3,
+        }
+    }
+
+    /// The reason with this number. `None` if it is of a later version.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::NotNow, Self::NoAnswer, Self::Unreachable]
+            .into_iter()
+            .find(|reason| reason.to_number() == number)
+    }
+}
+
 impl Declined {
     pub(crate) fn new(user: UserId, reason: DeclineReason, until: DateTime<Utc>) -> Self {
         Self { user, reason, until }
@@ -46,5 +64,20 @@ impl Declined {
     /// When the person may be asked again.
     pub fn until(&self) -> DateTime<Utc> {
         self.until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_read_back() {
+        for number in 0..=u8::MAX {
+            let reason = DeclineReason::from_number(number);
+            assert_eq!(reason.map(DeclineReason::to_number), reason.map(|_| number));
+        }
+        assert_eq!(DeclineReason::from_number(3), Some(DeclineReason::Unreachable));
+        assert_eq!(DeclineReason::from_number(0), None);
     }
 }
