@@ -115,8 +115,8 @@ async fn rule_12_one_request_too_many_is_refused_by_its_type() {
     let sessions = SessionManager::builder(store).clock(clock.clone()).max_requests(2).build();
     let queue = sessions.reauth_queue();
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(user);
-    want(&sessions, &alice).await;
-    want(&sessions, &bob).await;
+    let calls = [&alice, &bob].map(|user| wait(&sessions, user, None));
+    turns().await;
     want(&sessions, &carol).await;
     let too_many = |error| matches!(error, Error::Overloaded { limit: Limit::Requests(2) });
     assert!(too_many(soon(wait(&sessions, &carol, None)).await.unwrap().unwrap_err()));
@@ -128,7 +128,28 @@ async fn rule_12_one_request_too_many_is_refused_by_its_type() {
     let call = wait(&sessions, &carol, None);
     turns().await;
     assert_eq!(claim(&queue).await.request().user(), &carol);
-    call.abort();
+    for call in calls.into_iter().chain([call]) {
+        call.abort();
+    }
+}
+
+#[tokio::test]
+async fn rule_12_calls_that_failed_keep_out_none_that_waits() {
+    let clock = ManualClock::new(start());
+    let store = TestStore::new(&clock);
+    let sessions = SessionManager::builder(store).clock(clock.clone()).max_requests(3).build();
+    let queue = sessions.reauth_queue();
+    for n in 0..100 {
+        want(&sessions, &user(&format!("nobody-{n}"))).await;
+    }
+    let people = ["alice", "bob", "carol"].map(user);
+    let calls = people.clone().map(|user| wait(&sessions, &user, None));
+    turns().await;
+    let open: Vec<_> = queue.list(None, 9).iter().map(|r| r.user().clone()).collect();
+    assert_eq!(open, people);
+    for call in calls {
+        call.abort();
+    }
 }
 
 #[tokio::test]

@@ -187,8 +187,8 @@ impl SessionManagerBuilder {
     }
 
     /// How many users may be in the [`ReauthQueue`](crate::ReauthQueue) at once, with those who are
-    /// not to be asked for now. A call that would wait for one more is refused; others fail as if
-    /// they were in it. Default: 100,000.
+    /// not to be asked for now. Calls that wait come before those that have failed; one that would wait
+    /// for one more is refused, and others fail as if they were in it. Default: 100,000.
     pub fn max_requests(mut self, users: usize) -> Self {
         self.max_requests = users;
         self

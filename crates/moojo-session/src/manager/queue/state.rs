@@ -20,6 +20,9 @@ mod tests;
 
 use entry::{Entry, Status};
 
+/// How many requests are looked at to find room.
+const MAX_LOOKS: usize = 1024;
+
 pub(super) type Moment = u64;
 
 /// Tells apart the requests of one user, one after the other. It goes up.
@@ -189,6 +192,10 @@ impl Requests {
         {
             return Err(Refused::Declined(declined.clone()));
         }
+        self.advance(now);
+        if self.entries.len() >= self.max && !self.entries.contains_key(want.user) {
+            self.make_way();
+        }
         let (generation, new) = self.want(want, now)?;
         if let Some(place) = place.filter(|place| place.generation == generation) {
             return Ok((place, new));
@@ -199,6 +206,16 @@ impl Requests {
             told = purpose.is_some_and(|purpose| entry.tell(purpose));
         }
         Ok((Place { generation, told }, new))
+    }
+
+    /// Lets go of an open request that no call waits for, if there is one among the next to lapse:
+    /// failed calls for any number of users keep out none that waits.
+    fn make_way(&mut self) {
+        let next = self.timers.iter().take(MAX_LOOKS).map(|(_, user)| user);
+        let unawaited = |user: &&UserId| self.entries.get(*user).is_some_and(Entry::is_unawaited);
+        if let Some(user) = next.cloned().find(|user| unawaited(&user)) {
+            self.take(&user);
+        }
     }
 
     /// A call does not wait any more.

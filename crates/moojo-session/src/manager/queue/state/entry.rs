@@ -59,6 +59,11 @@ impl Entry {
         self.needed_end.is_none_or(|needed| needed <= came.end) || self.since <= came.issued
     }
 
+    /// Whether it is open and no call waits for it.
+    pub(super) fn is_unawaited(&self) -> bool {
+        self.waiting == 0 && matches!(self.status, Status::Open)
+    }
+
     /// Whether nobody waits for it, and nobody has asked for the session for long.
     pub(super) fn is_unwanted(&self, now: Moment) -> bool {
         self.waiting == 0 && self.lapses <= now

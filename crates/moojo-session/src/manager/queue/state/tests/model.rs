@@ -72,6 +72,19 @@ impl Model {
         });
     }
 
+    /// For a call that waits, one that no call waits for goes if there is no room: whichever.
+    fn make_way(&mut self, of: u8, real: &Requests) {
+        if self.requests.len() < MAX || self.find(of).is_some() {
+            return;
+        }
+        let unawaited = |r: &&Request| r.status == Is::Open && self.waiting(r.number) == 0;
+        let could_go: Vec<_> = self.requests.iter().filter(unawaited).map(|r| r.user).collect();
+        let is_gone = |user: u8| !real.has(&super::user(user));
+        assert!(self.requests.iter().all(|r| !is_gone(r.user) || could_go.contains(&r.user)));
+        self.requests.retain(|request| !is_gone(request.user));
+        assert_eq!(self.requests.len(), MAX - usize::from(!could_go.is_empty()));
+    }
+
     /// The number of the request that is open after it, or `None` if it is refused.
     fn want(&mut self, user: u8, needed: Option<i64>) -> Result<usize, bool> {
         let (now, full) = (self.now, self.requests.len() >= MAX);
@@ -157,8 +170,9 @@ fn run(step: Step, real: &mut Requests, model: &mut Model) {
             }
         }
         Step::Join(of, what) => {
-            let expected = model.want(of, None);
             let got = real.join_of(&user(of), what.map(purpose).as_ref(), None, model.now);
+            model.make_way(of, real);
+            let expected = model.want(of, None);
             match (expected, got) {
                 (Ok(number), Ok(place)) => {
                     model.calls.push(Call { user: of, purpose: what, place, number });
@@ -175,11 +189,14 @@ fn run(step: Step, real: &mut Requests, model: &mut Model) {
             let Call { user: of, purpose: what, place, number } = call;
             model.calls.push(Call { ..call });
             let was = model.find(of).and_then(|request| request.declined);
+            let got = real.join_of(&user(of), what.map(purpose).as_ref(), Some(place), model.now);
             let expected = match was {
                 Some(declined) if number <= declined => Err(true),
-                _ => model.want(of, None),
+                _ => {
+                    model.make_way(of, real);
+                    model.want(of, None)
+                }
             };
-            let got = real.join_of(&user(of), what.map(purpose).as_ref(), Some(place), model.now);
             match (expected, got) {
                 (Ok(number), Ok(place)) => {
                     let call = model.calls.last_mut().unwrap();
