@@ -18,15 +18,20 @@ async fn many_open_a_new_file_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_loses_nothing() {
+async fn a_restart_loses_nothing_and_a_close_leaves_nothing_behind() {
     let (_folder, path) = file();
     let alice = login("alice");
-    for round in 0..3 {
+    for round in 0..25 {
         let store = open(&path).await;
+        let feed = store.changes();
         if round == 0 {
             store.save(&alice).await.unwrap();
         }
         assert_eq!(store.load(alice.user()).await.unwrap().as_ref(), Some(&alice));
+        store.save(&login("bob")).await.unwrap();
+        drop((store, feed));
+        // Whichever thread is faster.
+        eventually("the log is gone", async || !path.with_extension("db-wal").exists()).await;
     }
 }
 
