@@ -211,9 +211,9 @@ impl Requests {
     /// Lets go of an open request that no call waits for, if there is one among the next to lapse:
     /// failed calls for any number of users keep out none that waits.
     fn make_way(&mut self) {
-        let next = self.timers.iter().take(MAX_LOOKS).map(|(_, user)| user);
+        let mut next = self.timers.iter().take(MAX_LOOKS).map(|(_, user)| user);
         let unawaited = |user: &&UserId| self.entries.get(*user).is_some_and(Entry::is_unawaited);
-        if let Some(user) = next.cloned().find(|user| unawaited(&user)) {
+        if let Some(user) = next.find(unawaited).cloned() {
             self.take(&user);
         }
     }
