@@ -284,3 +284,19 @@ async fn rule_11_all_who_wait_look_again_once_the_store_is_back() {
         soon(call).await.unwrap().unwrap();
     }
 }
+
+#[test]
+fn a_runtime_that_went_before_it_listened_leaves_nothing_certain() {
+    let clock = ManualClock::new(start());
+    let store = TestStore::new(&clock);
+    store.has_feed();
+    let sessions = SessionManager::builder(store.clone()).clock(clock.clone()).build();
+    let alice = user("alice");
+    let rt = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    rt().block_on(sessions.insert(fresh(&alice, "token", &clock))).unwrap();
+    rt().block_on(async {
+        store.memory().remove(&alice).await.unwrap();
+        let found = sessions.get(&alice).await;
+        assert!(matches!(found, Err(Error::ReauthRequired(_))), "{found:?}");
+    });
+}

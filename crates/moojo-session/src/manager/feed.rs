@@ -49,7 +49,8 @@ impl Inner {
         *listening = if changes.is_none() {
             Listening::Never
         } else {
-            Listening::Task(spawn(follow(Arc::downgrade(self), changes)))
+            // Deaf is made here: the task may be dropped before it has begun.
+            Listening::Task(spawn(follow(Deaf(Arc::downgrade(self)), changes)))
         };
     }
 
@@ -101,8 +102,7 @@ impl Inner {
     }
 }
 
-async fn follow(manager: Weak<Inner>, mut changes: ChangeStream) {
-    let deaf = Deaf(manager);
+async fn follow(deaf: Deaf, mut changes: ChangeStream) {
     // Set while the feed hears nothing: when what is known is next in doubt.
     let mut stale: Option<Sleep> = None;
     loop {
