@@ -356,6 +356,7 @@ impl Inner {
         if self.breaker.note(&outcome, self.moment()) {
             // Those who wait for a login have missed what happened meanwhile.
             self.gaps.notify_waiters();
+            self.queue.look_again();
         }
         outcome
     }

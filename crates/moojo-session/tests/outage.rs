@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::queue::{MINUTE, soon};
+use common::queue::{MINUTE, next, soon, want};
 use common::{TestStore, fresh, start, turns, user};
 use moojo_session::{
     Change, ChangeStream, Error, ManualClock, Session, SessionId, SessionManager, SessionStore,
@@ -299,4 +299,27 @@ fn a_runtime_that_went_before_it_listened_leaves_nothing_certain() {
         let found = sessions.get(&alice).await;
         assert!(matches!(found, Err(Error::ReauthRequired(_))), "{found:?}");
     });
+}
+
+#[tokio::test]
+async fn workers_go_on_as_soon_as_the_store_is_back() {
+    for is_told in [false, true] {
+        let world = World::new();
+        want(&world.sessions, &user("alice")).await;
+        world.store.fail(true);
+        for _ in 0..6 {
+            assert!(world.is_store_error(&user("dave")).await);
+        }
+        let worker = next(&world.sessions.reauth_queue());
+        turns().await;
+        assert!(!worker.is_finished(), "the store rests");
+        world.store.fail(false);
+        if is_told {
+            world.tell(Change::Lagged).await;
+        } else {
+            world.login(&user("bob")).await;
+            turns().await;
+        }
+        assert!(worker.is_finished(), "told by the feed: {is_told}");
+    }
 }

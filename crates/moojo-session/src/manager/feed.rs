@@ -82,6 +82,7 @@ impl Inner {
             Change::Lagged => {
                 // It hears again, so the store may be there again, too.
                 self.breaker.try_now(self.moment());
+                self.queue.look_again();
                 self.changes_missed();
             }
             Change::Disconnected => self.changes_missed(),

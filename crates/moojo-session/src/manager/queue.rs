@@ -56,6 +56,11 @@ impl Queue {
         self.len.load(Ordering::Acquire) > 0 && self.with(|requests| requests.has(user))
     }
 
+    /// Has those who wait for something to claim look again.
+    pub(super) fn look_again(&self) {
+        self.changed.notify_waiters();
+    }
+
     fn with<T>(&self, change: impl FnOnce(&mut Requests) -> T) -> T {
         let mut requests = self.requests.lock();
         let outcome = change(&mut requests);
@@ -204,7 +209,7 @@ impl ReauthQueue {
             }
             // While the store rests, nothing is claimed before it is asked again.
             let rest = inner.breaker.rests_until(inner.moment());
-            let next = rest.or_else(|| inner.queue.with(|requests| requests.next_timer()));
+            let next = rest.or_else(|| inner.queue.with(|requests| requests.next_look()));
             let mut timer = next.map(|at| inner.sleep_until(at));
             poll_fn(|cx| {
                 if changed.as_mut().poll(cx).is_ready() {

@@ -114,8 +114,12 @@ impl Requests {
         self.entries.contains_key(user)
     }
 
-    /// When time next changes anything.
-    pub(super) fn next_timer(&self) -> Option<Moment> {
+    /// When there is next something to claim, as far as is known: at once, or when time changes
+    /// something.
+    pub(super) fn next_look(&self) -> Option<Moment> {
+        if !self.open.is_empty() {
+            return Some(0);
+        }
         self.timers.first().map(|(at, _)| *at)
     }
 

@@ -372,6 +372,6 @@ proptest! {
         model.now += 2 * LIFE;
         prop_assert_eq!(real.len(model.now), 0);
         prop_assert_eq!(real.total(), 0);
-        prop_assert_eq!(real.next_timer(), None);
+        prop_assert_eq!(real.next_look(), None);
     }
 }
