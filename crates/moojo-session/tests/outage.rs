@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::queue::{MINUTE, next, soon, want};
+use common::queue::{MINUTE, claim, next, soon, wait, want};
 use common::{TestStore, fresh, start, turns, user};
 use moojo_session::{
     Change, ChangeStream, Error, ManualClock, Session, SessionId, SessionManager, SessionStore,
@@ -322,4 +322,44 @@ async fn workers_go_on_as_soon_as_the_store_is_back() {
         }
         assert!(worker.is_finished(), "told by the feed: {is_told}");
     }
+}
+
+#[tokio::test]
+async fn rule_11_one_failure_does_not_hide_a_login_from_who_waits() {
+    let world = World::new();
+    let alice = user("alice");
+    let call = wait(&world.sessions, &alice, None);
+    turns().await;
+    let _held = claim(&world.sessions.reauth_queue()).await;
+    let login = fresh(&alice, "elsewhere", &world.clock);
+    world.store.memory().save(&login).await.unwrap();
+    // The store fails just when the feed tells.
+    world.store.fail(true);
+    world.tell(Change::Saved { user: alice.clone(), id: login.id() }).await;
+    world.store.fail(false);
+    assert!(!call.is_finished());
+    world.pass(3 * SECOND).await;
+    assert!(call.is_finished(), "nobody tells it again");
+    assert_eq!(soon(call).await.unwrap().unwrap(), login);
+}
+
+#[tokio::test]
+async fn rule_11_a_login_while_the_store_rests_is_found_though_nobody_else_asks() {
+    let world = World::new();
+    let alice = user("alice");
+    let call = wait(&world.sessions, &alice, None);
+    turns().await;
+    let _held = claim(&world.sessions.reauth_queue()).await;
+    world.store.fail(true);
+    for _ in 0..6 {
+        assert!(world.is_store_error(&user("dave")).await);
+    }
+    world.store.fail(false);
+    let login = fresh(&alice, "elsewhere", &world.clock);
+    world.store.memory().save(&login).await.unwrap();
+    world.tell(Change::Saved { user: alice.clone(), id: login.id() }).await;
+    assert!(!call.is_finished(), "the store rests");
+    world.pass(2 * SECOND).await;
+    assert!(call.is_finished(), "nobody tells it again");
+    assert_eq!(soon(call).await.unwrap().unwrap(), login);
 }

@@ -17,6 +17,9 @@ use crate::error::{Error, Limit};
 use crate::reauth::{Purpose, ReauthReason, ReauthRequired};
 use crate::session::Session;
 
+/// When a call that waits asks a store again that failed but is not resting.
+const AFTER_A_FAILURE: Duration = Duration::from_secs(2);
+
 /// How a call waits for a person to log in; for
 /// [`SessionManager::wait_with`](crate::SessionManager::wait_with).
 ///
@@ -81,9 +84,17 @@ impl Inner {
             arrival.as_mut().enable();
             let mut gap = pin!(self.gaps.notified());
             gap.as_mut().enable();
+            let mut again = None;
             let signal = match self.look_or_last_known(slot).await {
-                // Who waits already goes on: there will be an answer, or the deadline (rule 6).
-                Err(Error::Store(error)) if waiter.waits() && !over && is_outage(&error) => None,
+                // Who waits already goes on: there will be an answer, or the deadline (rule 6). A
+                // login may be what the store could not tell, so it is asked again.
+                Err(Error::Store(error)) if waiter.waits() && !over && is_outage(&error) => {
+                    let now = self.moment();
+                    let rest = self.breaker.rests_until(now);
+                    let at = rest.unwrap_or_else(|| self.moment_after(AFTER_A_FAILURE));
+                    again = Some(self.sleep_until(at));
+                    None
+                }
                 Ok(session) if lives(&session, needed_end) => return Ok(session),
                 Ok(session) => {
                     self.check_life(&session, wait.valid_for)?;
@@ -110,8 +121,9 @@ impl Inner {
                 if deadline.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(true);
                 }
-                let woken =
-                    arrival.as_mut().poll(cx).is_ready() || gap.as_mut().poll(cx).is_ready();
+                let woken = arrival.as_mut().poll(cx).is_ready()
+                    || gap.as_mut().poll(cx).is_ready()
+                    || again.as_mut().is_some_and(|again| again.as_mut().poll(cx).is_ready());
                 if woken { Poll::Ready(false) } else { Poll::Pending }
             })
             .await;
