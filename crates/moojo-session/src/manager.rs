@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, Semaphore, broadcast};
 
 use crate::clock::{Clock, ClockReading, Sleep, nanos};
 use crate::error::{Error, Limit};
@@ -91,6 +91,8 @@ struct Inner {
     max_staleness: Duration,
     miss_life: Duration,
     table: Table,
+    /// Bounds how many users are loaded at once because all who wait look again.
+    turns: Semaphore,
     /// Goes up whenever changes of the store may have been missed.
     epoch: AtomicU32,
     feed: Feed,

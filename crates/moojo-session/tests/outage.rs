@@ -285,45 +285,6 @@ async fn rule_11_all_who_wait_look_again_once_the_store_is_back() {
     }
 }
 
-#[test]
-fn a_runtime_that_went_before_it_listened_leaves_nothing_certain() {
-    let clock = ManualClock::new(start());
-    let store = TestStore::new(&clock);
-    store.has_feed();
-    let sessions = SessionManager::builder(store.clone()).clock(clock.clone()).build();
-    let alice = user("alice");
-    let rt = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    rt().block_on(sessions.insert(fresh(&alice, "token", &clock))).unwrap();
-    rt().block_on(async {
-        store.memory().remove(&alice).await.unwrap();
-        let found = sessions.get(&alice).await;
-        assert!(matches!(found, Err(Error::ReauthRequired(_))), "{found:?}");
-    });
-}
-
-#[tokio::test]
-async fn workers_go_on_as_soon_as_the_store_is_back() {
-    for is_told in [false, true] {
-        let world = World::new();
-        want(&world.sessions, &user("alice")).await;
-        world.store.fail(true);
-        for _ in 0..6 {
-            assert!(world.is_store_error(&user("dave")).await);
-        }
-        let worker = next(&world.sessions.reauth_queue());
-        turns().await;
-        assert!(!worker.is_finished(), "the store rests");
-        world.store.fail(false);
-        if is_told {
-            world.tell(Change::Lagged).await;
-        } else {
-            world.login(&user("bob")).await;
-            turns().await;
-        }
-        assert!(worker.is_finished(), "told by the feed: {is_told}");
-    }
-}
-
 #[tokio::test]
 async fn rule_11_one_failure_does_not_hide_a_login_from_who_waits() {
     let world = World::new();
@@ -362,4 +323,67 @@ async fn rule_11_a_login_while_the_store_rests_is_found_though_nobody_else_asks(
     world.pass(2 * SECOND).await;
     assert!(call.is_finished(), "nobody tells it again");
     assert_eq!(soon(call).await.unwrap().unwrap(), login);
+}
+
+#[tokio::test]
+async fn workers_go_on_as_soon_as_the_store_is_back() {
+    for is_told in [false, true] {
+        let world = World::new();
+        want(&world.sessions, &user("alice")).await;
+        world.store.fail(true);
+        for _ in 0..6 {
+            assert!(world.is_store_error(&user("dave")).await);
+        }
+        let worker = next(&world.sessions.reauth_queue());
+        turns().await;
+        assert!(!worker.is_finished(), "the store rests");
+        world.store.fail(false);
+        if is_told {
+            world.tell(Change::Lagged).await;
+        } else {
+            world.login(&user("bob")).await;
+            turns().await;
+        }
+        assert!(worker.is_finished(), "told by the feed: {is_told}");
+    }
+}
+
+#[tokio::test]
+async fn rule_12_not_all_who_wait_look_at_once() {
+    let world = World::new();
+    let calls: Vec<_> =
+        (0..1000).map(|n| wait(&world.sessions, &user(&format!("user-{n}")), None)).collect();
+    turns().await;
+    let before = world.store.loads();
+    let gate = world.store.gate();
+    world.tell(Change::Lagged).await;
+    let at_once = world.store.loads() - before;
+    assert!(at_once <= 256, "{at_once} loads at once");
+    for n in 0..1000 {
+        let login = fresh(&user(&format!("user-{n}")), "elsewhere", &world.clock);
+        world.store.memory().save(&login).await.unwrap();
+    }
+    world.store.no_gate();
+    drop(gate);
+    world.tell(Change::Lagged).await;
+    for call in calls {
+        soon(call).await.unwrap().unwrap();
+    }
+}
+
+/// The task that would listen is dropped before it began.
+#[test]
+fn a_runtime_that_went_before_it_listened_leaves_nothing_certain() {
+    let clock = ManualClock::new(start());
+    let store = TestStore::new(&clock);
+    store.has_feed();
+    let sessions = SessionManager::builder(store.clone()).clock(clock.clone()).build();
+    let alice = user("alice");
+    let rt = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    rt().block_on(sessions.insert(fresh(&alice, "token", &clock))).unwrap();
+    rt().block_on(async {
+        store.memory().remove(&alice).await.unwrap();
+        let found = sessions.get(&alice).await;
+        assert!(matches!(found, Err(Error::ReauthRequired(_))), "{found:?}");
+    });
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{self, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, Semaphore, broadcast};
 
 use super::breaker::{self, Breaker};
 use super::feed::Feed;
@@ -17,6 +17,10 @@ use crate::lease::LeaseStore;
 use crate::reauth::Reauthenticate;
 use crate::store::{MemoryStore, SessionStore};
 use crate::sync::{AtomicU32, AtomicUsize};
+
+/// How many users are loaded at once when all who wait for a login look again, as they do once the
+/// store is back: it is not to be buried under them, nor are other calls.
+const TURNS: usize = 256;
 
 /// Settings of a [`SessionManager`]; from [`SessionManager::builder`].
 #[derive(Debug, Clone)]
@@ -243,6 +247,7 @@ impl SessionManagerBuilder {
             max_staleness: self.max_staleness,
             miss_life: self.miss_life,
             table: Table::new(self.max_users, idle_seconds),
+            turns: Semaphore::new(TURNS),
             epoch: AtomicU32::new(0),
             feed: Feed::default(),
             events: broadcast::Sender::new(self.event_buffer),

@@ -27,7 +27,7 @@ impl Inner {
         let missed = slot.lock().missed(self.moment(), self.epoch());
         let looked = match missed.filter(|_| self.feed.hears()) {
             Some(reason) => Err(self.signal(slot.user(), reason).into()),
-            None => self.look_or_last_known(slot).await,
+            None => self.look_or_last_known(slot, false).await,
         };
         let signal = match looked {
             Err(Error::ReauthRequired(signal)) => signal,
@@ -42,12 +42,13 @@ impl Inner {
     }
 
     /// As [`Inner::look`], but while the store cannot be asked, the session last seen is good until
-    /// its end (rule 6).
+    /// its end (rule 6). A load for who looks again with many others is made `in_turn`.
     pub(super) async fn look_or_last_known(
         self: &Arc<Self>,
         slot: &SlotRef,
+        in_turn: bool,
     ) -> Result<Session, Error> {
-        match self.look(slot).await {
+        match self.look_with(slot, in_turn).await {
             Err(Error::Store(error)) if is_outage(&error) => {
                 slot.last_known(self.now()).ok_or(Error::Store(error))
             }
@@ -57,9 +58,13 @@ impl Inner {
 
     /// As [`Inner::get`], for who asks nobody to log in.
     pub(super) async fn look(self: &Arc<Self>, slot: &SlotRef) -> Result<Session, Error> {
+        self.look_with(slot, false).await
+    }
+
+    async fn look_with(self: &Arc<Self>, slot: &SlotRef, in_turn: bool) -> Result<Session, Error> {
         let mut given_up = false;
         for _ in 0..ATTEMPTS {
-            let mut load = match self.live_or_load(slot) {
+            let mut load = match self.live_or_load(slot, in_turn) {
                 Ok(session) => return Ok(session),
                 Err(load) => load,
             };
@@ -101,7 +106,7 @@ impl Inner {
     }
 
     /// The session in the slot, or the load to wait for, which is started if none is in flight.
-    fn live_or_load(self: &Arc<Self>, slot: &SlotRef) -> Result<Session, Load> {
+    fn live_or_load(self: &Arc<Self>, slot: &SlotRef, in_turn: bool) -> Result<Session, Load> {
         // Before the load, so that no change between the two is missed.
         self.listen();
         let now = self.now();
@@ -125,7 +130,7 @@ impl Inner {
         // A task of its own: it survives the caller that started it (rule 10). Not under the lock,
         // which the task takes when it is dropped, and a runtime that ends drops it at once.
         let (manager, slot) = (Arc::clone(self), SlotRef::clone(slot));
-        let task = LoadTask { manager, slot, result, load: load.clone() };
+        let task = LoadTask { manager, slot, result, load: load.clone(), in_turn };
         spawn(task.run());
         Err(load)
     }
@@ -137,6 +142,7 @@ struct LoadTask {
     result: watch::Sender<Option<Loaded>>,
     /// The other end of `result`, by which the slot knows this load.
     load: Load,
+    in_turn: bool,
 }
 
 impl LoadTask {
@@ -167,7 +173,18 @@ impl LoadTask {
 
     async fn attempt(&self, may_renew: bool) -> Settled {
         let Self { manager, slot, .. } = self;
-        let version = slot.lock().version();
+        let _turn = match self.in_turn {
+            true => Some(manager.turns.acquire().await),
+            false => None,
+        };
+        let version = {
+            let mut slot = slot.lock();
+            if !slot.is_loading(&self.load) {
+                // Given up while it waited for its turn.
+                return Settled::Over(Loaded::Live);
+            }
+            slot.version()
+        };
         let epoch = manager.epoch();
         match manager.load(slot.user()).await {
             Ok(found) => self.settle(found, version, epoch, may_renew),

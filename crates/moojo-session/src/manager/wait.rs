@@ -75,7 +75,7 @@ impl Inner {
         }
         let mut waiter = Waiter::register(self, slot, wait.purpose.as_ref())?;
         let mut deadline = self.clock.sleep(wait.timeout);
-        let mut over = false;
+        let (mut over, mut in_turn) = (false, false);
         loop {
             // Registered before the look, and so before anybody is prompted (rule 11): what
             // arrives after the look wakes this waiter.
@@ -85,7 +85,7 @@ impl Inner {
             let mut gap = pin!(self.gaps.notified());
             gap.as_mut().enable();
             let mut again = None;
-            let signal = match self.look_or_last_known(slot).await {
+            let signal = match self.look_or_last_known(slot, in_turn).await {
                 // Who waits already goes on: there will be an answer, or the deadline (rule 6). A
                 // login may be what the store could not tell, so it is asked again.
                 Err(Error::Store(error)) if waiter.waits() && !over && is_outage(&error) => {
@@ -119,10 +119,16 @@ impl Inner {
             over = poll_fn(|cx| {
                 // First of all: whoever is woken again and again comes to an end, too.
                 if deadline.as_mut().poll(cx).is_ready() {
+                    in_turn = false;
                     return Poll::Ready(true);
                 }
-                let woken = arrival.as_mut().poll(cx).is_ready()
-                    || gap.as_mut().poll(cx).is_ready()
+                if arrival.as_mut().poll(cx).is_ready() {
+                    in_turn = false;
+                    return Poll::Ready(false);
+                }
+                // With all others who wait.
+                in_turn = true;
+                let woken = gap.as_mut().poll(cx).is_ready()
                     || again.as_mut().is_some_and(|again| again.as_mut().poll(cx).is_ready());
                 if woken { Poll::Ready(false) } else { Poll::Pending }
             })
