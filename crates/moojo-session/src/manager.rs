@@ -103,7 +103,7 @@ struct Inner {
     max_waiters: usize,
     max_waiters_per_user: usize,
     queue: Queue,
-    leases: Option<Leases>,
+    leases: Option<Arc<Leases>>,
     renewal: Option<Renewal>,
     notices: Option<Notices>,
 }

@@ -2,100 +2,13 @@
 
 mod common;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::queue::{LEASE, MINUTE, Waiting, claim, next, soon, wait};
-use common::{fresh, session, start, turns, user};
-use moojo_session::{
-    Clock, DeclineReason, Error, ExpiringSoon, Lease, LeaseHolder, LeaseStore, ManualClock,
-    MemoryLeaseStore, MemoryStore, SessionManager, StoreError, UserId, async_trait,
-};
-use tokio::task::JoinHandle;
-
-/// Leases that can be away.
-#[derive(Debug, Clone)]
-struct Leases {
-    store: MemoryLeaseStore,
-    away: Arc<AtomicBool>,
-    hang: Arc<AtomicBool>,
-}
-
-impl Leases {
-    fn there(&self) -> Result<&MemoryLeaseStore, StoreError> {
-        if self.away.load(Ordering::SeqCst) {
-            return Err(StoreError::unavailable("down"));
-        }
-        Ok(&self.store)
-    }
-}
-
-#[async_trait]
-impl LeaseStore for Leases {
-    async fn acquire(
-        &self,
-        user: &UserId,
-        holder: LeaseHolder,
-        time: Duration,
-    ) -> Result<Lease, StoreError> {
-        let lease = self.there()?.acquire(user, holder, time).await;
-        if self.hang.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
-        }
-        lease
-    }
-
-    async fn release(&self, user: &UserId, holder: LeaseHolder) -> Result<bool, StoreError> {
-        self.there()?.release(user, holder).await
-    }
-
-    async fn decline(
-        &self,
-        user: &UserId,
-        holder: LeaseHolder,
-        reason: DeclineReason,
-        time: Duration,
-    ) -> Result<bool, StoreError> {
-        self.there()?.decline(user, holder, reason, time).await
-    }
-
-    async fn clear(&self, user: &UserId) -> Result<(), StoreError> {
-        self.there()?.clear(user).await
-    }
-}
-
-struct World {
-    processes: [SessionManager; 2],
-    clock: ManualClock,
-    leases: Leases,
-}
-
-impl World {
-    fn new() -> Self {
-        let clock = ManualClock::new(start());
-        let store = MemoryStore::builder().clock(clock.clone()).build();
-        let leases = MemoryLeaseStore::with_clock(clock.clone());
-        let leases = Leases { store: leases, away: Arc::default(), hang: Arc::default() };
-        let process = || {
-            let manager = SessionManager::builder(store.clone()).clock(clock.clone());
-            manager.leases(leases.clone()).expiry_notices([5 * MINUTE]).build()
-        };
-        Self { processes: [process(), process()], clock, leases }
-    }
-
-    /// A call of the user that waits in each process.
-    async fn calls(&self, user: &UserId) -> [Waiting; 2] {
-        let calls = [0, 1].map(|n| wait(&self.processes[n], user, None));
-        turns().await;
-        calls
-    }
-
-    async fn pass(&self, time: Duration) {
-        self.clock.advance(time);
-        turns().await;
-    }
-}
+use common::processes::World;
+use common::queue::{LEASE, MINUTE, claim, next, soon, wait};
+use common::{fresh, start, turns, user};
+use moojo_session::{DeclineReason, Error, Lease, LeaseHolder, LeaseStore};
 
 #[tokio::test]
 async fn rule_7_one_of_the_processes_asks_and_a_login_wakes_the_calls_of_all() {
@@ -225,69 +138,4 @@ async fn a_lease_that_was_lost_ends_the_claim() {
     held.renew(LEASE).unwrap();
     soon(held.over()).await;
     assert!(held.decline(DeclineReason::NotNow, MINUTE).is_err());
-}
-
-impl World {
-    /// Somebody whose session ends in seven minutes, as both processes know.
-    async fn ends_soon(&self) -> UserId {
-        let alice = user("alice");
-        let ends = self.clock.now() + chrono::TimeDelta::minutes(7);
-        self.processes[0].insert(session(&alice, "one", ends)).await.unwrap();
-        self.processes[1].get(&alice).await.unwrap();
-        alice
-    }
-
-    fn notices(&self, n: usize) -> JoinHandle<Vec<ExpiringSoon>> {
-        let notices = self.processes[n].expiry_notices().unwrap();
-        tokio::spawn(async move { notices.next().await })
-    }
-}
-
-#[tokio::test]
-async fn one_of_the_processes_gives_a_notice() {
-    let world = World::new();
-    let alice = world.ends_soon().await;
-    let both = [0, 1].map(|n| world.notices(n));
-    world.pass(MINUTE).await;
-    assert!(both.iter().all(|notices| !notices.is_finished()));
-    world.pass(MINUTE).await;
-    world.pass(MINUTE).await;
-    let mut given = Vec::new();
-    for notices in both {
-        if notices.is_finished() {
-            given.extend(notices.await.unwrap());
-        }
-    }
-    assert_eq!(given.len(), 1);
-    assert_eq!((&given[0].user, given[0].lead), (&alice, 5 * MINUTE));
-}
-
-#[tokio::test]
-async fn a_notice_of_which_nobody_knows_who_gives_it_is_held_back() {
-    let world = World::new();
-    let alice = world.ends_soon().await;
-    let notices = world.notices(0);
-    world.leases.away.store(true, Ordering::SeqCst);
-    for _ in 0..4 {
-        world.pass(MINUTE).await;
-    }
-    assert!(!notices.is_finished());
-    world.leases.away.store(false, Ordering::SeqCst);
-    world.pass(MINUTE).await;
-    assert_eq!(soon(notices).await.unwrap()[0].user, alice);
-}
-
-#[tokio::test]
-async fn rule_10_a_notice_is_not_lost_with_a_reader_that_goes_away() {
-    let world = World::new();
-    let alice = world.ends_soon().await;
-    world.leases.hang.store(true, Ordering::SeqCst);
-    let notices = world.notices(0);
-    world.pass(2 * MINUTE).await;
-    notices.abort();
-    turns().await;
-    world.leases.hang.store(false, Ordering::SeqCst);
-    let notices = world.notices(0);
-    world.pass(Duration::from_secs(2)).await;
-    assert_eq!(soon(notices).await.unwrap()[0].user, alice);
 }

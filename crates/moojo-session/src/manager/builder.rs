@@ -256,7 +256,7 @@ impl SessionManagerBuilder {
             max_waiters: self.max_waiters,
             max_waiters_per_user: self.max_waiters_per_user,
             queue: Queue::new(self.max_requests, self.request_life, self.lease),
-            leases: self.leases.map(Leases::new),
+            leases: self.leases.map(Leases::new).map(Arc::new),
             notices: (!self.expiry_notices.is_empty())
                 .then(|| Notices::new(self.expiry_notices, self.max_users)),
             renewal: self.reauthenticate.map(|hook| Renewal {

@@ -12,6 +12,7 @@ use moojo_session::{
 };
 use tokio::sync::{Notify, Semaphore};
 
+pub mod processes;
 pub mod queue;
 
 /// The time at which tests begin: far from the system's, so that nobody reads that by mistake.

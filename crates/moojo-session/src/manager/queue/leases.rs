@@ -4,9 +4,12 @@
 //! has: so a claim that was dropped goes to the next worker here at once, and to another process when
 //! the lease runs out.
 
+use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::lease::{Lease, LeaseHolder, LeaseStore};
@@ -15,7 +18,7 @@ use crate::manager::calendar::Notice;
 use crate::reauth::DeclineReason;
 use crate::shown::Chain;
 use crate::store::StoreError;
-use crate::sync::{spawn, timeout};
+use crate::sync::{Mutex, spawn, timeout};
 use crate::user::UserId;
 
 /// This process's share in the leases of all.
@@ -23,30 +26,47 @@ use crate::user::UserId;
 pub(in crate::manager) struct Leases {
     store: Arc<dyn LeaseStore>,
     holder: LeaseHolder,
+    rows: Mutex<Rows>,
+}
+
+/// The calls under way. Those for one user are made one after the other: one that came late would
+/// undo what a later one did.
+#[derive(Debug, Default)]
+struct Rows {
+    last: u64,
+    /// The number of the last call for a user, and its end.
+    ends: HashMap<UserId, (u64, oneshot::Receiver<()>)>,
 }
 
 impl Leases {
     pub(in crate::manager) fn new(store: Arc<dyn LeaseStore>) -> Self {
-        Self { store, holder: LeaseHolder::random() }
+        Self { store, holder: LeaseHolder::random(), rows: Mutex::default() }
+    }
+
+    async fn acquire(&self, user: &UserId, time: Duration) -> Result<Lease, StoreError> {
+        self.store.acquire(user, self.holder, time).await
     }
 }
 
 impl Inner {
     /// Takes the lease for this long. Without a store for leases nobody else can have it.
     pub(super) async fn acquire_lease(
-        &self,
+        self: &Arc<Self>,
         user: &UserId,
         time: Duration,
     ) -> Result<Lease, Error> {
-        let Some(Leases { store, holder }) = &self.leases else { return Ok(Lease::Acquired) };
-        match timeout(self.store_timeout, store.acquire(user, *holder, time)).await {
-            Ok(lease) => Ok(lease?),
-            Err(elapsed) => Err(StoreError::timed_out(elapsed).into()),
-        }
+        let acquired = self
+            .in_row(user, move |_, leases, user| async move { leases.acquire(&user, time).await });
+        let Some(acquired) = acquired else { return Ok(Lease::Acquired) };
+        let gone = |_| StoreError::unavailable("the lease store panicked, or the runtime has gone");
+        Ok(acquired.await.map_err(gone)??)
     }
 
     /// Whether it is for this process to give a notice, and for no other.
-    pub(in crate::manager) async fn acquire_notice(&self, notice: &Notice) -> Result<bool, Error> {
+    pub(in crate::manager) async fn acquire_notice(
+        self: &Arc<Self>,
+        notice: &Notice,
+    ) -> Result<bool, Error> {
         // As the lease of a user whom nobody else has: the session's id is in it.
         let name = format!("notice:{}:{}", notice.id, notice.lead.as_secs());
         let name = UserId::new(name).expect("short and printable");
@@ -63,8 +83,8 @@ impl Inner {
         time: Duration,
         lost: impl FnOnce() -> bool + Send + 'static,
     ) {
-        self.in_background(user, move |inner, user| async move {
-            if inner.acquire_lease(&user, time).await? != Lease::Acquired {
+        self.in_row(user, move |_, leases, user| async move {
+            if leases.acquire(&user, time).await? != Lease::Acquired {
                 lost();
             }
             Ok(())
@@ -78,44 +98,82 @@ impl Inner {
         reason: DeclineReason,
         time: Duration,
     ) {
-        self.in_background(user, move |inner, user| async move {
-            if let Some(Leases { store, holder }) = &inner.leases {
-                store.decline(&user, *holder, reason, time).await?;
-            }
+        self.in_row(user, move |_, leases, user| async move {
+            let Leases { store, holder, .. } = &*leases;
+            store.decline(&user, *holder, reason, time).await?;
             Ok(())
         });
     }
 
     /// The person has logged in: what she said before does not count any more.
     pub(in crate::manager) fn clear_lease(self: &Arc<Self>, user: &UserId) {
-        self.in_background(user, move |inner, user| async move {
-            if let Some(Leases { store, .. }) = &inner.leases {
-                store.clear(&user).await?;
-            }
-            Ok(())
-        });
+        self.in_row(user, move |_, leases, user| async move { leases.store.clear(&user).await });
     }
 
-    /// What fails here costs a prompt more at most: the lease runs out by itself.
-    fn in_background<F>(
+    /// Runs `work` once all that was begun for this user before is over, in a task: it goes on if
+    /// nobody waits for it. What fails there costs a prompt more at most, as the lease runs out by
+    /// itself. `None` without a store for leases.
+    fn in_row<T, F>(
         self: &Arc<Self>,
         user: &UserId,
-        work: impl FnOnce(Arc<Self>, UserId) -> F + Send + 'static,
-    ) where
-        F: Future<Output = Result<(), Error>> + Send + 'static,
+        work: impl FnOnce(Arc<Self>, Arc<Leases>, UserId) -> F + Send + 'static,
+    ) -> Option<oneshot::Receiver<Result<T, StoreError>>>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        if self.leases.is_none() {
-            return;
-        }
+        let leases = Arc::clone(self.leases.as_ref()?);
+        let (turn, earlier) = Turn::begin(&leases, user);
         let (inner, user) = (Arc::clone(self), user.clone());
+        let (answer, answered) = oneshot::channel();
         spawn(async move {
-            let time = inner.store_timeout;
-            match timeout(time, work(inner, user.clone())).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => note(&user, &error),
-                Err(elapsed) => note(&user, &elapsed),
+            let limit = inner.store_timeout;
+            if let Some(earlier) = earlier {
+                // Limited here as well: the runtime that it runs on may stand still.
+                let _ = timeout(limit, earlier).await;
             }
+            let outcome = match timeout(limit, work(inner, leases, user.clone())).await {
+                Ok(outcome) => outcome,
+                Err(elapsed) => Err(StoreError::timed_out(elapsed)),
+            };
+            drop(turn);
+            if let Err(error) = &outcome {
+                note(&user, error);
+            }
+            let _ = answer.send(outcome);
         });
+        Some(answered)
+    }
+}
+
+/// The turn of one call, which is over when this is dropped.
+struct Turn {
+    leases: Arc<Leases>,
+    user: UserId,
+    number: u64,
+    _over: oneshot::Sender<()>,
+}
+
+impl Turn {
+    /// Gives the end of the call before it as well.
+    fn begin(leases: &Arc<Leases>, user: &UserId) -> (Self, Option<oneshot::Receiver<()>>) {
+        let (over, is_over) = oneshot::channel();
+        let mut rows = leases.rows.lock();
+        rows.last += 1;
+        let number = rows.last;
+        let earlier = rows.ends.insert(user.clone(), (number, is_over));
+        drop(rows);
+        let turn = Self { leases: Arc::clone(leases), user: user.clone(), number, _over: over };
+        (turn, earlier.map(|(_, is_over)| is_over))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut rows = self.leases.rows.lock();
+        if rows.ends.get(&self.user).is_some_and(|(last, _)| *last == self.number) {
+            rows.ends.remove(&self.user);
+        }
     }
 }
 

@@ -1,0 +1,63 @@
+//! Leases whose calls come late, fail, or are not needed any more: a person is asked by one process at
+//! a time all the same, and no lease stays with a process that does not need it.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use common::processes::{At, World};
+use common::queue::{LEASE, MINUTE, claim, next, soon, wait, want};
+use common::{fresh, session, turns, user};
+use moojo_session::{
+    Clock, DeclineReason, Error, ReauthReason, Reauthenticate, Session, UserId, async_trait,
+};
+use parking_lot::Mutex;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn rule_7_a_call_that_comes_late_does_not_shorten_a_later_lease() {
+    let world = World::new();
+    let alice = user("alice");
+    let _calls = world.calls(&alice).await;
+    let here = world.processes[0].reauth_queue();
+    let held = claim(&here).await;
+    let gate = world.leases.hold_next(At::Acquire);
+    held.release(SECOND).unwrap();
+    turns().await;
+    // The person comes by.
+    let again = tokio::spawn({
+        let (here, alice) = (here.clone(), alice.clone());
+        async move { here.claim(&alice).await }
+    });
+    turns().await;
+    gate.add_permits(1);
+    let again = soon(again).await.unwrap().unwrap();
+    let other = next(&world.processes[1].reauth_queue());
+    turns().await;
+    world.pass(3 * SECOND).await;
+    assert!(again.refreshed().is_ok());
+    assert!(!other.is_finished(), "both ask her");
+}
+
+#[tokio::test]
+async fn rule_7_a_login_that_comes_late_does_not_end_a_later_lease() {
+    let world = World::new();
+    let alice = user("alice");
+    let [here, there] = &world.processes;
+    let gate = world.leases.hold_next(At::Clear);
+    here.insert(fresh(&alice, "one", &world.clock)).await.unwrap();
+    turns().await;
+    here.revoke(&alice).await.unwrap();
+    let _calls = world.calls(&alice).await;
+    let held = next(&here.reauth_queue());
+    turns().await;
+    gate.add_permits(1);
+    let held = soon(held).await.unwrap();
+    turns().await;
+    assert!(there.reauth_queue().try_next().await.is_none(), "both ask her");
+    assert!(held.refreshed().is_ok());
+}
