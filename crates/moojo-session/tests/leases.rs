@@ -19,6 +19,26 @@ use parking_lot::Mutex;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
+async fn rule_7_a_claim_ends_no_later_than_its_lease() {
+    let world = World::new();
+    let alice = user("alice");
+    let _calls = world.calls(&alice).await;
+    // The lease begins, and its answer takes ten seconds.
+    let gate = world.leases.hold_next(At::Acquired);
+    let held = next(&world.processes[0].reauth_queue());
+    turns().await;
+    world.pass(10 * SECOND).await;
+    gate.add_permits(1);
+    let held = soon(held).await.unwrap();
+    let other = next(&world.processes[1].reauth_queue());
+    turns().await;
+    world.pass(LEASE - 11 * SECOND).await;
+    assert!(held.refreshed().is_ok() && !other.is_finished());
+    world.pass(2 * SECOND).await;
+    assert!(other.is_finished() && held.refreshed().is_err(), "both ask her");
+}
+
+#[tokio::test]
 async fn rule_7_a_call_that_comes_late_does_not_shorten_a_later_lease() {
     let world = World::new();
     let alice = user("alice");

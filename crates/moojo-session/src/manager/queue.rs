@@ -260,14 +260,16 @@ impl ReauthQueue {
             if user.is_none() && inner.breaker.rests_until(inner.moment()).is_some() {
                 return None;
             }
-            // The lease begins when it is handed out: the look comes before.
+            // The lease begins after the look, for which there is time before.
             let look = inner.queue.lease.saturating_add(inner.load_timeout());
             let (now, until) = (inner.moment(), inner.moment_after(look));
             let claimed = inner.queue.with(|requests| requests.claim(user, until, now))?;
             let claim = Claim::new(self.0.clone(), claimed);
             match self.is_due(&claim).await {
-                Ok(Due::Now) => {
-                    if let Some(claim) = claim.hand_out(inner.queue.lease) {
+                Ok(Due::Now(from)) => {
+                    // Other processes may take over when the lease ends: so does the claim.
+                    let until = from.saturating_add(nanos(inner.queue.lease));
+                    if let Some(claim) = claim.hand_out(until) {
                         return Some(claim);
                     }
                     // Answered meanwhile.
@@ -306,9 +308,9 @@ impl ReauthQueue {
             return Ok(Due::Over);
         }
         let inner = &self.0.0;
-        let lease = inner.acquire_lease(claim.request().user(), inner.queue.lease).await?;
+        let (lease, from) = inner.acquire_lease(claim.request().user(), inner.queue.lease).await?;
         Ok(match lease {
-            Lease::Acquired => Due::Now,
+            Lease::Acquired => Due::Now(from),
             Lease::Held(left) => Due::Elsewhere(left),
             Lease::Declined(reason, left) => Due::Declined(reason, left),
         })
@@ -339,7 +341,8 @@ impl ReauthQueue {
 }
 
 enum Due {
-    Now,
+    /// By the lease that began then.
+    Now(u64),
     /// Another process cares for the person, for this long.
     Elsewhere(Duration),
     /// The person does not want to be asked, for this long.

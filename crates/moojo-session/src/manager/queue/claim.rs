@@ -171,10 +171,10 @@ impl Claim {
         self.sessions.0.queue.with(|requests| requests.close_unless_awaited(user, self.claim))
     }
 
-    /// Begins the lease, unless the claim is over.
-    pub(super) fn hand_out(mut self, lease: Duration) -> Option<Self> {
+    /// Has the lease run until then, unless the claim is over.
+    pub(super) fn hand_out(mut self, until: u64) -> Option<Self> {
         let inner = &self.sessions.0;
-        let (now, until) = (inner.moment(), inner.moment_after(lease));
+        let now = inner.moment();
         let user = self.request.user();
         let request =
             inner.queue.with(|requests| requests.hand_out(user, self.claim, until, now))?;

@@ -49,15 +49,18 @@ impl Leases {
 }
 
 impl Inner {
-    /// Takes the lease for this long. Without a store for leases nobody else can have it.
+    /// Takes the lease for this long. Says when the store was asked, too: that is when it began at the
+    /// earliest. Without a store for leases nobody else can have it.
     pub(super) async fn acquire_lease(
         self: &Arc<Self>,
         user: &UserId,
         time: Duration,
-    ) -> Result<Lease, Error> {
-        let acquired = self
-            .in_row(user, move |_, leases, user| async move { leases.acquire(&user, time).await });
-        let Some(acquired) = acquired else { return Ok(Lease::Acquired) };
+    ) -> Result<(Lease, u64), Error> {
+        let acquired = self.in_row(user, move |inner, leases, user| async move {
+            let asked = inner.moment();
+            Ok((leases.acquire(&user, time).await?, asked))
+        });
+        let Some(acquired) = acquired else { return Ok((Lease::Acquired, self.moment())) };
         let gone = |_| StoreError::unavailable("the lease store panicked, or the runtime has gone");
         Ok(acquired.await.map_err(gone)??)
     }
@@ -72,7 +75,8 @@ impl Inner {
         let name = UserId::new(name).expect("short and printable");
         let left = notice.end.saturating_sub(self.clock.read().unix_nanos);
         let left = Duration::from_nanos(u64::try_from(left).unwrap_or(0));
-        let lease = self.acquire_lease(&name, left.saturating_add(self.store_timeout)).await?;
+        let time = left.saturating_add(self.store_timeout);
+        let (lease, _) = self.acquire_lease(&name, time).await?;
         Ok(lease == Lease::Acquired)
     }
 
