@@ -81,3 +81,20 @@ async fn rule_7_a_login_that_comes_late_does_not_end_a_later_lease() {
     assert!(there.reauth_queue().try_next().await.is_none(), "both ask her");
     assert!(held.refreshed().is_ok());
 }
+
+#[tokio::test]
+async fn rule_7_who_declines_is_not_asked_though_the_lease_was_lost() {
+    let world = World::new();
+    let alice = user("alice");
+    let [_first, second] = world.calls(&alice).await;
+    let held = claim(&world.processes[0].reauth_queue()).await;
+    world.leases.away.store(true, Ordering::SeqCst);
+    held.renew(2 * LEASE).unwrap();
+    turns().await;
+    world.leases.away.store(false, Ordering::SeqCst);
+    world.pass(LEASE + SECOND).await;
+    held.decline(DeclineReason::NotNow, 60 * MINUTE).unwrap();
+    turns().await;
+    assert!(world.processes[1].reauth_queue().try_next().await.is_none());
+    assert!(matches!(soon(second).await.unwrap(), Err(Error::Declined(_))));
+}

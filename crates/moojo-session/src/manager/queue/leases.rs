@@ -95,7 +95,8 @@ impl Inner {
         });
     }
 
-    /// Tells other processes that the person is not to be asked for this long.
+    /// Tells other processes that the person is not to be asked for this long, even if the lease has
+    /// run out meanwhile.
     pub(super) fn tell_declined(
         self: &Arc<Self>,
         user: &UserId,
@@ -104,7 +105,11 @@ impl Inner {
     ) {
         self.in_row(user, move |_, leases, user| async move {
             let Leases { store, holder, .. } = &*leases;
-            store.decline(&user, *holder, reason, time).await?;
+            if !store.decline(&user, *holder, reason, time).await?
+                && leases.acquire(&user, time).await? == Lease::Acquired
+            {
+                store.decline(&user, *holder, reason, time).await?;
+            }
             Ok(())
         });
     }
