@@ -145,7 +145,11 @@ impl SessionManager {
     /// [`Error::AlreadyExpired`] if its end has passed; nothing is changed then. [`Error::Store`]
     /// if the store fails or does not answer in time: the session may have been saved or not.
     pub async fn insert(&self, session: Session) -> Result<(), Error> {
-        self.0.insert(session).await
+        let user = session.user().clone();
+        self.0.insert(session).await?;
+        // Not for one that was renewed without the person: she may still not want to be asked.
+        self.0.clear_lease(&user);
+        Ok(())
     }
 
     /// Removes the user's session, whichever it is. Says whether there was one.

@@ -98,3 +98,41 @@ async fn rule_7_who_declines_is_not_asked_though_the_lease_was_lost() {
     assert!(world.processes[1].reauth_queue().try_next().await.is_none());
     assert!(matches!(soon(second).await.unwrap(), Err(Error::Declined(_))));
 }
+
+/// Gives what the test put there, once.
+
+#[derive(Debug, Default, Clone)]
+struct Hook(Arc<Mutex<Option<Session>>>);
+
+#[async_trait]
+impl Reauthenticate for Hook {
+    async fn reauthenticate(
+        &self,
+        _: &UserId,
+        _: ReauthReason,
+    ) -> Result<Option<Session>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.0.lock().take())
+    }
+}
+
+#[tokio::test]
+async fn rule_7_what_was_renewed_without_her_makes_nobody_forget_that_she_declined() {
+    let hook = Hook::default();
+    let world = World::with(|manager| manager.reauthenticate(hook.clone()));
+    let alice = user("alice");
+    let [here, there] = &world.processes;
+    let _calls = world.calls(&alice).await;
+    let held = claim(&here.reauth_queue()).await;
+    held.decline(DeclineReason::NotNow, 60 * MINUTE).unwrap();
+    turns().await;
+    world.pass(MINUTE).await;
+    let soon_over = world.clock.now() + TimeDelta::minutes(5);
+    *hook.0.lock() = Some(session(&alice, "renewed", soon_over));
+    assert!(there.get(&alice).await.is_ok());
+    turns().await;
+    world.pass(6 * MINUTE).await;
+    let call = wait(there, &alice, None);
+    turns().await;
+    assert!(there.reauth_queue().try_next().await.is_none(), "she is asked");
+    assert!(matches!(soon(call).await.unwrap(), Err(Error::Declined(_))));
+}

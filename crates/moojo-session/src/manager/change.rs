@@ -29,7 +29,6 @@ impl Inner {
             self.answered(&session);
             slot.saved(version, session.clone(), steady_end, epoch);
         });
-        self.clear_lease(&user);
         let (id, expires_at) = (session.id(), session.expires_at());
         self.emit(Event::Saved { user, id, expires_at });
         Ok(())
