@@ -100,7 +100,6 @@ async fn rule_7_who_declines_is_not_asked_though_the_lease_was_lost() {
 }
 
 /// Gives what the test put there, once.
-
 #[derive(Debug, Default, Clone)]
 struct Hook(Arc<Mutex<Option<Session>>>);
 
@@ -135,4 +134,37 @@ async fn rule_7_what_was_renewed_without_her_makes_nobody_forget_that_she_declin
     turns().await;
     assert!(there.reauth_queue().try_next().await.is_none(), "she is asked");
     assert!(matches!(soon(call).await.unwrap(), Err(Error::Declined(_))));
+}
+
+#[tokio::test]
+async fn a_lease_that_came_after_a_login_is_given_back() {
+    let world = World::new();
+    let alice = user("alice");
+    let [here, there] = &world.processes;
+    let _calls = world.calls(&alice).await;
+    let gate = world.leases.hold_next(At::Acquire);
+    let _worker = next(&here.reauth_queue());
+    turns().await;
+    there.insert(fresh(&alice, "one", &world.clock)).await.unwrap();
+    turns().await;
+    gate.add_permits(1);
+    turns().await;
+    there.revoke(&alice).await.unwrap();
+    let _call = wait(there, &alice, None);
+    turns().await;
+    assert!(there.reauth_queue().try_next().await.is_some(), "nobody asks her");
+}
+
+#[tokio::test]
+async fn the_lease_of_a_request_that_was_closed_is_given_back() {
+    let world = World::new();
+    let alice = user("alice");
+    let [here, there] = &world.processes;
+    want(here, &alice).await;
+    let _call = wait(there, &alice, None);
+    turns().await;
+    let held = claim(&here.reauth_queue()).await;
+    assert!(held.close_unless_awaited());
+    turns().await;
+    assert!(there.reauth_queue().try_next().await.is_some(), "nobody asks her");
 }

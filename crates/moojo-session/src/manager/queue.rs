@@ -267,12 +267,14 @@ impl ReauthQueue {
             let claim = Claim::new(self.0.clone(), claimed);
             match self.is_due(&claim).await {
                 Ok(Due::Now(from)) => {
+                    let user = claim.request().user().clone();
                     // Other processes may take over when the lease ends: so does the claim.
                     let until = from.saturating_add(nanos(inner.queue.lease));
                     if let Some(claim) = claim.hand_out(until) {
                         return Some(claim);
                     }
                     // Answered meanwhile.
+                    inner.release_lease(&user);
                 }
                 // If it was wanted anew at this moment, it goes back.
                 Ok(Due::Over) => {}

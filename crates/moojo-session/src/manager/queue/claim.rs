@@ -167,8 +167,13 @@ impl Claim {
     /// Closes the request, unless a call waits for it: nobody is asked until the next call wants it.
     /// Says whether it did; if not, the claim goes on, or is over.
     pub fn close_unless_awaited(&self) -> bool {
-        let user = self.request.user();
-        self.sessions.0.queue.with(|requests| requests.close_unless_awaited(user, self.claim))
+        let (inner, user) = (&self.sessions.0, self.request.user());
+        let closed = inner.queue.with(|requests| requests.close_unless_awaited(user, self.claim));
+        if closed {
+            // Calls may wait for her in other processes.
+            inner.release_lease(user);
+        }
+        closed
     }
 
     /// Has the lease run until then, unless the claim is over.

@@ -114,6 +114,16 @@ impl Inner {
         });
     }
 
+    /// Gives the lease back, unless the user is in the queue again.
+    pub(super) fn release_lease(self: &Arc<Self>, user: &UserId) {
+        self.in_row(user, move |inner, leases, user| async move {
+            if !inner.queue.has(&user) {
+                leases.store.release(&user, leases.holder).await?;
+            }
+            Ok(())
+        });
+    }
+
     /// The person has logged in: what she said before does not count any more.
     pub(in crate::manager) fn clear_lease(self: &Arc<Self>, user: &UserId) {
         self.in_row(user, move |_, leases, user| async move { leases.store.clear(&user).await });
