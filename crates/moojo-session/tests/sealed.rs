@@ -5,8 +5,8 @@ mod common;
 use common::{session, user};
 use moojo_session::conformance;
 use moojo_session::{
-    KeyRing, MemoryStore, Resealed, SealedStore, SealingKey, SessionAdmin, SessionStore,
-    StoreErrorKind,
+    KeyRing, MemoryStore, Page, PageToken, Resealed, SealedStore, SealingKey, Session,
+    SessionAdmin, SessionId, SessionStore, StoreError, StoreErrorKind, UserId, async_trait,
 };
 
 fn key(name: &str) -> SealingKey {
@@ -92,4 +92,63 @@ async fn keys_are_rotated_while_sessions_are_in_use() {
         assert_eq!(found.id(), expected.id());
     }
     assert_eq!(after.count().await.unwrap(), 3);
+}
+
+/// A backend whose record of bob cannot be read, and which gives alice's for carol.
+#[derive(Debug)]
+struct Damaged(MemoryStore);
+
+#[async_trait]
+impl SessionStore for Damaged {
+    async fn load(&self, of: &UserId) -> Result<Option<Session>, StoreError> {
+        match of.as_str() {
+            "bob" => Err(StoreError::corrupt("no record")),
+            "carol" => self.0.load(&user("alice")).await,
+            _ => self.0.load(of).await,
+        }
+    }
+
+    async fn save(&self, session: &Session) -> Result<(), StoreError> {
+        self.0.save(session).await
+    }
+
+    async fn remove(&self, user: &UserId) -> Result<bool, StoreError> {
+        self.0.remove(user).await
+    }
+
+    async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
+        self.0.remove_if_current(user, id).await
+    }
+}
+
+#[async_trait]
+impl SessionAdmin for Damaged {
+    async fn list(&self, after: Option<&PageToken>, limit: usize) -> Result<Page, StoreError> {
+        self.0.list(after, limit).await
+    }
+
+    async fn count(&self) -> Result<u64, StoreError> {
+        self.0.count().await
+    }
+
+    async fn remove_all(&self) -> Result<u64, StoreError> {
+        self.0.remove_all().await
+    }
+
+    async fn replace_if_current(&self, session: &Session) -> Result<bool, StoreError> {
+        self.0.replace_if_current(session).await
+    }
+}
+
+fn damaged(keys: KeyRing) -> SealedStore<Damaged> {
+    SealedStore::new(Damaged(MemoryStore::new()), keys)
+}
+
+#[tokio::test]
+async fn rule_1_a_whole_record_in_another_users_place_does_not_open() {
+    let store = damaged(KeyRing::new(key("one")));
+    store.save(&session(&user("alice"), "token", ends())).await.unwrap();
+    assert!(store.load(&user("alice")).await.unwrap().is_some());
+    let error = store.load(&user("carol")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
 }

@@ -77,7 +77,11 @@ impl<S> SealedStore<S> {
         self.keys.seal(session, &self.tenant)
     }
 
-    fn open(&self, session: Session) -> Result<Session, StoreError> {
+    /// The session that was found in the place of `user`.
+    fn open(&self, user: &UserId, session: Session) -> Result<Session, StoreError> {
+        if session.user() != user {
+            return Err(StoreError::corrupt("the session in the user's place is another user's"));
+        }
         if self.accepts_clear && keys::is_in_clear(&session) {
             return Ok(session);
         }
@@ -115,7 +119,7 @@ impl<S: SessionAdmin> SealedStore<S> {
         let Some(sealed) = sealed.filter(|sealed| !self.keys.is_current(sealed)) else {
             return Ok(&mut done.kept);
         };
-        let Ok(session) = self.open(sealed) else { return Ok(&mut done.unreadable) };
+        let Ok(session) = self.open(user, sealed) else { return Ok(&mut done.unreadable) };
         let replaced = self.store.replace_if_current(&self.seal(&session)?).await?;
         Ok(if replaced { &mut done.resealed } else { &mut done.kept })
     }
@@ -124,7 +128,7 @@ impl<S: SessionAdmin> SealedStore<S> {
 #[async_trait]
 impl<S: SessionStore> SessionStore for SealedStore<S> {
     async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
-        self.store.load(user).await?.map(|session| self.open(session)).transpose()
+        self.store.load(user).await?.map(|session| self.open(user, session)).transpose()
     }
 
     async fn save(&self, session: &Session) -> Result<(), StoreError> {
