@@ -145,6 +145,18 @@ fn damaged(keys: KeyRing) -> SealedStore<Damaged> {
 }
 
 #[tokio::test]
+async fn a_record_that_cannot_be_read_does_not_keep_the_others_from_a_new_key() {
+    let backend = MemoryStore::new();
+    let before = SealedStore::new(backend.clone(), KeyRing::new(key("old")));
+    for name in ["alice", "bob", "dave"] {
+        before.save(&session(&user(name), "token", ends())).await.unwrap();
+    }
+    let ring = KeyRing::new(key("newer")).with_old(key("old"));
+    let done = SealedStore::new(Damaged(backend), ring).reseal().await.unwrap();
+    assert_eq!(done, Resealed { resealed: 2, kept: 0, unreadable: 1 });
+}
+
+#[tokio::test]
 async fn rule_1_a_whole_record_in_another_users_place_does_not_open() {
     let store = damaged(KeyRing::new(key("one")));
     store.save(&session(&user("alice"), "token", ends())).await.unwrap();

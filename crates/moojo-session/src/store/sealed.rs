@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{ChangeStream, Page, PageToken, SessionAdmin, SessionStore, StoreError};
+use super::{
+    ChangeStream, Page, PageToken, SessionAdmin, SessionStore, StoreError, StoreErrorKind,
+};
 use crate::session::{Session, SessionId};
 use crate::user::UserId;
 
@@ -47,7 +49,7 @@ pub struct Resealed {
     pub resealed: u64,
     /// Sessions that were already, or that changed or ended meanwhile.
     pub kept: u64,
-    /// Sessions that do not open. They stay as they are.
+    /// Sessions that cannot be read, or do not open. They stay as they are.
     pub unreadable: u64,
 }
 
@@ -115,7 +117,13 @@ impl<S: SessionAdmin> SealedStore<S> {
         user: &UserId,
         done: &'a mut Resealed,
     ) -> Result<&'a mut u64, StoreError> {
-        let sealed = self.store.load(user).await?;
+        let sealed = match self.store.load(user).await {
+            // The others are not to wait for it.
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => {
+                return Ok(&mut done.unreadable);
+            }
+            loaded => loaded?,
+        };
         let Some(sealed) = sealed.filter(|sealed| !self.keys.is_current(sealed)) else {
             return Ok(&mut done.kept);
         };
