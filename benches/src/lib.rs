@@ -8,5 +8,6 @@ pub mod exchange;
 pub mod login;
 pub mod memory;
 pub mod report;
+pub mod stores;
 pub mod subject;
 pub mod workload;

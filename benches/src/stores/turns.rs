@@ -1,0 +1,94 @@
+//! One turn: as many calls as go in a while.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+
+/// Calls a second, with so many tasks that each make one after the other. `call` is given a number
+/// that picks a user.
+pub fn tasks<F>(
+    runtime: &Runtime,
+    in_flight: usize,
+    time: Duration,
+    call: impl Fn(usize) -> F + Clone + Send + 'static,
+) -> f64
+where
+    F: Future<Output = ()> + Send,
+{
+    runtime.block_on(async {
+        let stop = Arc::new(AtomicBool::new(false));
+        let begun = Instant::now();
+        let tasks: Vec<_> = (0..in_flight)
+            .map(|task| {
+                let (call, stop) = (call.clone(), Arc::clone(&stop));
+                tokio::spawn(async move {
+                    let mut calls = Calls::new(task);
+                    while !stop.load(Ordering::Relaxed) {
+                        call(calls.next()).await;
+                    }
+                    calls.made
+                })
+            })
+            .collect();
+        tokio::time::sleep(time).await;
+        stop.store(true, Ordering::Relaxed);
+        let mut made = 0;
+        for task in tasks {
+            made += task.await.expect("no call panics");
+        }
+        made as f64 / begun.elapsed().as_secs_f64()
+    })
+}
+
+/// The same with threads, each of which works on its own value.
+pub fn threads<T: Send>(
+    time: Duration,
+    values: &mut [T],
+    call: impl Fn(&mut T, usize) + Sync,
+) -> f64 {
+    let stop = AtomicBool::new(false);
+    let begun = Instant::now();
+    let (stop, call) = (&stop, &call);
+    let made: usize = thread::scope(|scope| {
+        let threads: Vec<_> = values
+            .iter_mut()
+            .enumerate()
+            .map(|(number, value)| {
+                scope.spawn(move || {
+                    let mut calls = Calls::new(number);
+                    while !stop.load(Ordering::Relaxed) {
+                        call(value, calls.next());
+                    }
+                    calls.made
+                })
+            })
+            .collect();
+        thread::sleep(time);
+        stop.store(true, Ordering::Relaxed);
+        threads.into_iter().map(|thread| thread.join().expect("no call panics")).sum()
+    });
+    made as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// Counts calls, and picks users for them in no order that a cache could like.
+struct Calls {
+    made: usize,
+    state: u64,
+}
+
+impl Calls {
+    fn new(number: usize) -> Self {
+        Self { made: 0, state: (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) }
+    }
+
+    fn next(&mut self) -> usize {
+        self.made += 1;
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        (self.state >> 33) as usize
+    }
+}
