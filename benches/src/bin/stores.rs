@@ -27,8 +27,7 @@ struct Arguments {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let Arguments { write, plan, only } = arguments()?;
     let (runtime, people) = (runtime(), People::new(plan.users));
-    let is_wanted =
-        |name: &str| only.as_ref().is_none_or(|only| only.eq_ignore_ascii_case(name));
+    let is_wanted = |name: &str| only.as_ref().is_none_or(|only| only.eq_ignore_ascii_case(name));
     let figures: Vec<_> = ENGINES
         .into_iter()
         .filter(|(name, _)| is_wanted(name))
@@ -67,7 +66,12 @@ fn loads(figures: &[(&str, Figures)]) -> String {
         for entrant in 0..figures.loads[0].scores.len() {
             let cell = |result: &contest::Result| {
                 let score = &result.scores[entrant];
-                format!("{} ({:.2})", thousands(score.rate), score.ratio)
+                let ratios = score.ratios.iter().map(|ratio| format!("{ratio:.2}"));
+                let ratios: Vec<_> = ratios.collect();
+                match ratios.is_empty() {
+                    true => thousands(score.rate),
+                    false => format!("{} ({})", thousands(score.rate), ratios.join("; ")),
+                }
             };
             let [a, b, c] = &figures.loads[..] else { continue };
             let name = a.scores[entrant].name.clone();
@@ -81,7 +85,7 @@ fn saves(figures: &[(&str, Figures)]) -> String {
     let mut table = Table::new(["saves", "a second", "to the first"]);
     for (_, figures) in figures {
         for score in figures.saves.iter().flat_map(|result| &result.scores) {
-            let ratio = format!("{:.2}", score.ratio);
+            let ratio = score.ratios.first().map_or(String::new(), |ratio| format!("{ratio:.1}"));
             table.row([score.name.clone(), thousands(score.rate), ratio]);
         }
     }

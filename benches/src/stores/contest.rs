@@ -37,8 +37,8 @@ pub struct Score {
     pub name: String,
     /// Calls a second: the median of all rounds.
     pub rate: f64,
-    /// The rate against that of the first entrant in the same round: the median.
-    pub ratio: f64,
+    /// The rate against that of each entrant before it in the same round: the medians.
+    pub ratios: Vec<f64>,
 }
 
 /// Gives all of them their turns, `rounds` times.
@@ -56,11 +56,12 @@ pub fn hold(in_flight: usize, rounds: usize, mut entrants: Vec<Entrant<'_>>) -> 
             }
         }
     }
-    let first = rates[0].clone();
-    let scores = entrants.into_iter().zip(rates).map(|(entrant, rates)| Score {
-        name: entrant.name,
-        ratio: median(rates.iter().zip(&first).map(|(rate, first)| rate / first).collect()),
-        rate: median(rates),
+    let scores = entrants.into_iter().enumerate().map(|(number, entrant)| {
+        let to = |other: &Vec<f64>| {
+            median(rates[number].iter().zip(other).map(|(rate, other)| rate / other).collect())
+        };
+        let ratios = rates[..number].iter().map(to).collect();
+        Score { name: entrant.name, rate: median(rates[number].clone()), ratios }
     });
     Result { in_flight, scores: scores.collect() }
 }
@@ -92,7 +93,7 @@ mod tests {
                 }),
             ],
         );
-        assert_eq!(result.scores[1].ratio, 0.5);
+        assert_eq!(result.scores[1].ratios, [0.5]);
         assert_eq!(result.scores[0].rate, 8.0, "the first round does not count");
     }
 }

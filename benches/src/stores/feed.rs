@@ -134,7 +134,8 @@ fn server_time(server: &Redis) -> Duration {
         let rest = said.split_once(word).expect("Redis 6 or later says it").1;
         rest.lines().next().and_then(|text| text.trim().parse().ok()).expect("a number")
     };
-    let (user, system) = (seconds("used_cpu_user_main_thread:"), seconds("used_cpu_sys_main_thread:"));
+    let (user, system) =
+        (seconds("used_cpu_user_main_thread:"), seconds("used_cpu_sys_main_thread:"));
     Duration::from_secs_f64(user + system)
 }
 

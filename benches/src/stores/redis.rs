@@ -34,8 +34,11 @@ pub fn measure(plan: &Plan, runtime: &Runtime, people: &People) -> Figures {
                     let people = people.clone();
                     async move {
                         let key = &keys[pick % keys.len()];
-                        let value: Option<Vec<u8>> =
-                            redis::cmd("GET").arg(key).query_async(&mut raw).await.expect("a value");
+                        let value: Option<Vec<u8>> = redis::cmd("GET")
+                            .arg(key)
+                            .query_async(&mut raw)
+                            .await
+                            .expect("a value");
                         let value = value.expect("a session");
                         if parses {
                             parse(&value[ID_LEN..], people.id(pick));
@@ -76,12 +79,7 @@ pub fn behind_a_manager(plan: &Plan, runtime: &Runtime) -> (f64, u64) {
     (rate, gets(&server) - before)
 }
 
-fn saves(
-    plan: &Plan,
-    runtime: &Runtime,
-    people: &People,
-    server: &Redis,
-) -> Vec<contest::Result> {
+fn saves(plan: &Plan, runtime: &Runtime, people: &People, server: &Redis) -> Vec<contest::Result> {
     let durable = Redis::start_durable();
     let save = |store: RedisStore| {
         let people = people.clone();
@@ -146,4 +144,3 @@ async fn connect(server: &Redis) -> MultiplexedConnection {
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     client.get_multiplexed_async_connection_with_config(&config).await.expect("it is there")
 }
-

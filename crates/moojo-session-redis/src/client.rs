@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::cluster::Cluster;
 use crate::config::Kind;
 use crate::error::Failure;
+use crate::finish::Finish;
 use crate::node::{Access, Limits, Node, Packet};
 use crate::request::Request;
 use crate::sentinel::Sentinels;
@@ -49,17 +50,18 @@ impl Client {
 
     /// Sends a request, once, to the server that has its key.
     ///
-    /// It runs in a task of its own, so that a caller who leaves neither stops it halfway, nor keeps
-    /// it from finding out that a connection is dead. Nothing is sent again of which the first may
+    /// A caller who leaves neither stops it halfway, nor keeps it from finding out that a connection
+    /// is dead. Nothing is sent again of which the first may
     /// have been carried out: a login that was saved since would be lost.
     pub(crate) async fn call(&self, request: Request) -> Result<Value, StoreError> {
         let shared = Arc::clone(&self.0);
         self.run(|by| async move {
             match &shared.topology {
                 Topology::Single(node) => ask(node, &request, by).await,
-                Topology::Cluster(cluster) => cluster.ask(&request, by).await,
+                // In boxes of their own, so that a call of a single server is a small thing.
+                Topology::Cluster(cluster) => Box::pin(cluster.ask(&request, by)).await,
                 Topology::Sentinels(sentinels) => {
-                    let master = sentinels.master(by).await?;
+                    let master = Box::pin(sentinels.master(by)).await?;
                     let answer = ask(&master, &request, by).await;
                     sentinels.note(&master, answer)
                 }
@@ -111,8 +113,7 @@ impl Client {
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        let outcome = tokio::spawn(call(self.limit())).await;
-        outcome.unwrap_or(Err(Failure::Stopped)).map_err(StoreError::from)
+        Finish::new(call(self.limit())).await.map_err(StoreError::from)
     }
 
     /// When a call that begins now is given up.
@@ -125,7 +126,7 @@ impl Client {
 pub(crate) async fn ask(node: &Node, request: &Request, by: Instant) -> Result<Value, Failure> {
     match node.send(&Packet::One(request.short()), by).await {
         Err(failure) if failure.is_no_script() => {
-            node.send(&Packet::One(request.whole()), by).await
+            Box::pin(node.send(&Packet::One(request.whole()), by)).await
         }
         answer => answer,
     }

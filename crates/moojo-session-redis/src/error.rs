@@ -28,9 +28,6 @@ pub(crate) enum Failure {
     Ask { to: String },
     #[error("the answer of Redis is not of the kind that was asked for")]
     Answer,
-    /// The runtime on which the call ran was shut down.
-    #[error("the runtime that the call ran on was shut down")]
-    Stopped,
 }
 
 impl Failure {

@@ -1,6 +1,7 @@
 //! The names of keys and of the channel.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use moojo_session::UserId;
 
@@ -21,7 +22,15 @@ pub(crate) struct Keys {
 #[derive(Clone)]
 pub(crate) struct Key {
     pub(crate) name: String,
-    pub(crate) slot: u16,
+    /// Where in it whose it is stands.
+    tag: Range<usize>,
+}
+
+impl Key {
+    /// Only clusters have slots: nobody else pays for the sum.
+    pub(crate) fn slot(&self) -> u16 {
+        slot(&self.name.as_bytes()[self.tag.clone()])
+    }
 }
 
 impl Keys {
@@ -80,22 +89,26 @@ impl Keys {
     }
 
     fn key(&self, kind: char, whose: &str) -> Key {
-        let tag = encoded(whose);
-        Key { name: format!("{}:{kind}:{{{tag}}}", self.prefix), slot: slot(tag.as_bytes()) }
+        let mut name = String::with_capacity(self.prefix.len() + whose.len() + 8);
+        name.push_str(&self.prefix);
+        name.extend([':', kind, ':', '{']);
+        let begin = name.len();
+        encode(whose, &mut name);
+        let tag = begin..name.len();
+        name.push('}');
+        Key { name, tag }
     }
 }
 
 /// Percent-encoding of all but what reads well and means nothing to Redis.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
+fn encode(text: &str, to: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"._:-@+".contains(&byte) {
-            encoded.push(char::from(byte));
+            to.push(char::from(byte));
         } else {
-            let _ = write!(encoded, "%{byte:02X}");
+            let _ = write!(to, "%{byte:02X}");
         }
     }
-    encoded
 }
 
 /// What was encoded.
@@ -143,7 +156,8 @@ mod tests {
     fn rule_1_users_are_told_apart() {
         for user in ["a", "a}", "{a}", "}{", "a%7D", "%", "é", "e\u{301}", "a b", "*?[x]\\", "a:b"]
         {
-            let tag = encoded(user);
+            let mut tag = String::new();
+            encode(user, &mut tag);
             assert!(
                 tag.bytes().all(|b| b.is_ascii_graphic() && !b"{}*?[]\\".contains(&b)),
                 "{tag}"
@@ -159,7 +173,7 @@ mod tests {
         assert_eq!(keys.session(&user).name, "tenant-1:s:{al%7Bice%7D}");
         assert_eq!(keys.user_of(keys.session(&user).name.as_bytes()).as_ref(), Some(&user));
         assert_eq!(keys.user_of(b"tenant-1:c:{alice}"), None);
-        assert_eq!(keys.session(&user).slot, keys.lease(&user).slot);
+        assert_eq!(keys.session(&user).slot(), keys.lease(&user).slot());
         assert_eq!(keys.channel(), "tenant-1:changes:0");
     }
 

@@ -31,7 +31,8 @@
 //!   came in between, and a quota would be used twice.
 //! - **No answer goes to another caller.** A connection that owes an answer when the time is over is
 //!   given up, with whatever comes on it later.
-//! - **Callers may leave.** A call runs in a task of its own: it happens wholly or not at all.
+//! - **Callers may leave.** A call whose future is dropped goes on in a task of its own: it happens
+//!   wholly or not at all.
 //! - **The server's clock does not matter.** A key lives for the rest of its session by the clock of
 //!   the process that saves it, and who loads it looks at the end again.
 //! - **No secret is shown.** Errors have the first word of what Redis said and no more, because Redis
@@ -107,6 +108,7 @@ mod cluster;
 mod config;
 mod error;
 mod feed;
+mod finish;
 mod keys;
 mod leases;
 mod millis;

@@ -96,7 +96,10 @@ impl Node {
     pub(crate) async fn send(&self, packet: &Packet, by: Instant) -> Result<Value, Failure> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let lane = &self.lanes[turn % self.lanes.len()];
-        let (mut connection, generation) = lane.connection(self, by).await?;
+        let (mut connection, generation) = match lane.there() {
+            Some(there) => there,
+            None => Box::pin(lane.connection(self, by)).await?,
+        };
         let answer = async {
             match packet {
                 Packet::One(cmd) => cmd.query_async::<Value>(&mut connection).await,
@@ -139,16 +142,13 @@ impl Node {
 }
 
 impl Lane {
-    /// The connection, made by one of those who ask for it. If that fails, it has failed for all who
-    /// wait by then.
+    /// A connection where there is none, made by one of those who ask for it. If that fails, it has
+    /// failed for all who wait by then.
     async fn connection(
         &self,
         node: &Node,
         by: Instant,
     ) -> Result<(MultiplexedConnection, u64), Failure> {
-        if let Some(there) = self.there() {
-            return Ok(there);
-        }
         let asked = Instant::now();
         let Ok(_connecting) = timeout_at(by, self.connecting.lock()).await else {
             return Err(Failure::Unreachable(TOO_LONG.to_owned()));
@@ -161,7 +161,7 @@ impl Lane {
         {
             return Err(failure.clone());
         }
-        let connected = node.connect(by).await;
+        let connected = Box::pin(node.connect(by)).await;
         let mut current = self.current.lock();
         match connected {
             Ok(connection) => {

@@ -41,7 +41,7 @@ impl Request {
     }
 
     pub(crate) fn slot(&self) -> u16 {
-        self.key.slot
+        self.key.slot()
     }
 
     /// The command, with a script named by its hash.
