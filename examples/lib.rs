@@ -7,6 +7,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use moojo_session::Session;
 
+/// The snippets of the guide compile.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/scaling.md")]
+struct ScalingGuide;
+
 /// A request's body.
 pub type Body = Full<Bytes>;
 
