@@ -14,9 +14,9 @@ pub struct Process {
     pid: Pid,
 }
 
-/// Starts the program in the arguments, says its process id, and kills it at the end of the input.
-const HOLD: &str =
-    r#"log=$1; shift; "$@" >>"$log" 2>&1 </dev/null & echo $!; read -r _; kill -9 $! 2>/dev/null"#;
+/// Starts the program in the arguments, says its process id, and kills it at the end of the input. It
+/// waits until it is gone, and with it its port.
+const HOLD: &str = r#"log=$1; shift; "$@" >>"$log" 2>&1 </dev/null & echo $!; read -r _; kill -9 $! 2>/dev/null; wait"#;
 
 impl Process {
     /// Starts `program`, which writes what it says to `log`.
