@@ -70,6 +70,25 @@ async fn a_request_that_is_put_aside_can_be_claimed_for_its_user() {
 }
 
 #[tokio::test]
+async fn a_claim_that_comes_to_nothing_leaves_a_request_put_aside() {
+    let (sessions, store, clock) = setup();
+    let (queue, alice) = (sessions.reauth_queue(), user("alice"));
+    want(&sessions, &alice).await;
+    claim(&queue).await.release(5 * MINUTE).unwrap();
+    // The store does not say whether it is needed, or the person goes at once.
+    store.fail(true);
+    assert!(queue.claim(&alice).await.is_none());
+    store.fail(false);
+    let mut cut_short = Box::pin(queue.claim(&alice));
+    assert!((&mut cut_short).now_or_never().is_none());
+    drop(cut_short);
+    clock.advance(5 * MINUTE - Duration::from_secs(1));
+    assert!(queue.try_next().await.is_none(), "it comes back too early");
+    clock.advance(Duration::from_secs(1));
+    assert!(queue.try_next().await.is_some());
+}
+
+#[tokio::test]
 async fn the_request_of_a_worker_that_crashes_goes_to_another_at_once() {
     let (sessions, _, _) = setup();
     let (queue, alice) = (sessions.reauth_queue(), user("alice"));

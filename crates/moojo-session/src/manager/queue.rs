@@ -105,9 +105,10 @@ impl Inner {
         self.queue.with(|requests| requests.leave(user, place, purpose, now));
     }
 
-    /// Gives a request back, if the claim still holds. Says whether it did.
-    fn give_back(&self, user: &UserId, claim: u64, after: Duration) -> bool {
-        let (now, from) = (self.moment(), self.moment_after(after));
+    /// Gives a request back, to be handed out from then on, if the claim still holds. Says whether it
+    /// did.
+    fn give_back(&self, user: &UserId, claim: u64, from: u64) -> bool {
+        let now = self.moment();
         let held = self.queue.with(|requests| requests.release(user, claim, from, now));
         if held {
             self.queue.changed.notify_waiters();

@@ -25,6 +25,8 @@ pub struct Claim {
     sessions: SessionManager,
     request: ReauthRequest,
     claim: u64,
+    /// Until when the request was put aside, as long as it has not been handed out.
+    aside: u64,
     /// Closed when the claim is over.
     over: oneshot::Receiver<()>,
 }
@@ -36,8 +38,8 @@ pub struct ClaimLost;
 
 impl Claim {
     pub(super) fn new(sessions: SessionManager, claimed: Claimed) -> Self {
-        let Claimed { claim, request, over } = claimed;
-        Self { sessions, request, claim, over }
+        let Claimed { claim, aside, request, over } = claimed;
+        Self { sessions, request, claim, aside, over }
     }
 
     /// The request as it was when it was claimed.
@@ -72,7 +74,7 @@ impl Claim {
             return Err(ClaimLost);
         }
         let (manager, whose, claim) = (Arc::clone(inner), user.clone(), self.claim);
-        inner.keep_lease(user, lease, move || manager.give_back(&whose, claim, Duration::ZERO));
+        inner.keep_lease(user, lease, move || manager.give_back(&whose, claim, 0));
         Ok(())
     }
 
@@ -186,6 +188,7 @@ impl Claim {
         // A worker that waits for a lease to run out has to wait for another moment.
         inner.queue.changed.notify_waiters();
         self.request = request;
+        self.aside = 0;
         Some(self)
     }
 
@@ -196,7 +199,10 @@ impl Claim {
     }
 
     fn give_back(&self, after: Duration) -> bool {
-        self.sessions.0.give_back(self.request.user(), self.claim, after)
+        let inner = &self.sessions.0;
+        // A claim that comes to nothing changes nothing.
+        let from = inner.moment_after(after).max(self.aside);
+        inner.give_back(self.request.user(), self.claim, from)
     }
 }
 

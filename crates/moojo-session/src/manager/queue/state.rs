@@ -84,6 +84,8 @@ impl Came {
 
 pub(super) struct Claimed {
     pub(super) claim: u64,
+    /// Until when it was put aside.
+    pub(super) aside: Moment,
     pub(super) request: ReauthRequest,
     pub(super) over: oneshot::Receiver<()>,
 }
@@ -273,11 +275,12 @@ impl Requests {
         self.last += 1;
         let (alive, over) = oneshot::channel();
         let claim = self.last;
+        let aside = if matches!(entry.status, Status::Held) { entry.timer } else { 0 };
         entry.status = Status::Claimed { claim, _alive: alive };
         entry.timer = until;
         let request = entry.snapshot(&user);
         self.put(user, entry);
-        Some(Claimed { claim, request, over })
+        Some(Claimed { claim, aside, request, over })
     }
 
     /// Hands it out to be cared for until then, if the claim still holds and has not been handed out.
