@@ -326,6 +326,22 @@ async fn rule_11_a_login_while_the_store_rests_is_found_though_nobody_else_asks(
 }
 
 #[tokio::test]
+async fn rule_7_one_failure_does_not_hide_a_login_from_who_asks() {
+    let world = World::new();
+    let alice = user("alice");
+    want(&world.sessions, &alice).await;
+    let held = claim(&world.sessions.reauth_queue()).await;
+    let login = fresh(&alice, "elsewhere", &world.clock);
+    world.store.memory().save(&login).await.unwrap();
+    world.store.fail(true);
+    world.tell(Change::Saved { user: alice.clone(), id: login.id() }).await;
+    world.store.fail(false);
+    assert!(held.refreshed().is_ok());
+    world.pass(3 * SECOND).await;
+    assert!(held.refreshed().is_err(), "she is asked though she has logged in");
+}
+
+#[tokio::test]
 async fn workers_go_on_as_soon_as_the_store_is_back() {
     for is_told in [false, true] {
         let world = World::new();

@@ -7,7 +7,9 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 
 use super::Inner;
+use super::breaker::is_outage;
 use crate::clock::Sleep;
+use crate::error::Error;
 use crate::store::{Change, ChangeStream};
 use crate::sync::{JoinHandle, Mutex, spawn};
 use crate::user::UserId;
@@ -95,11 +97,25 @@ impl Inner {
         if !self.queue.has(&user) {
             return;
         }
-        if let Ok(slot) = self.table.pin(&user, self.now().seconds()) {
-            let manager = Arc::clone(self);
-            // What cannot be looked up now, whoever claims the request looks up again.
-            spawn(async move { drop(manager.look(&slot).await) });
-        }
+        let manager = Arc::downgrade(self);
+        spawn(async move {
+            let mut is_first = true;
+            while let Some(pause) = look_once(&manager, &user, is_first).await {
+                pause.await;
+                is_first = false;
+            }
+        });
+    }
+}
+
+/// Looks the user up. Gives a pause if that failed and has to be done again: whoever is at work on
+/// the request does not look by itself.
+async fn look_once(manager: &Weak<Inner>, user: &UserId, is_first: bool) -> Option<Sleep> {
+    let manager = manager.upgrade().filter(|manager| manager.queue.has(user))?;
+    let slot = manager.table.pin(user, manager.now().seconds()).ok()?;
+    match manager.look_with(&slot, !is_first).await {
+        Err(Error::Store(error)) if is_outage(&error) => Some(manager.after_a_failure()),
+        _ => None,
     }
 }
 

@@ -41,8 +41,8 @@ impl Inner {
         Err(signal.into())
     }
 
-    /// As [`Inner::look`], but while the store cannot be asked, the session last seen is good until
-    /// its end (rule 6). A load for who looks again with many others is made `in_turn`.
+    /// As [`Inner::look_with`], but while the store cannot be asked, the session last seen is good until
+    /// its end (rule 6).
     pub(super) async fn look_or_last_known(
         self: &Arc<Self>,
         slot: &SlotRef,
@@ -61,7 +61,12 @@ impl Inner {
         self.look_with(slot, false).await
     }
 
-    async fn look_with(self: &Arc<Self>, slot: &SlotRef, in_turn: bool) -> Result<Session, Error> {
+    /// As [`Inner::look`]; a load for who looks again with many others is made `in_turn`.
+    pub(super) async fn look_with(
+        self: &Arc<Self>,
+        slot: &SlotRef,
+        in_turn: bool,
+    ) -> Result<Session, Error> {
         let mut given_up = false;
         for _ in 0..ATTEMPTS {
             let mut load = match self.live_or_load(slot, in_turn) {

@@ -13,11 +13,12 @@ use super::Inner;
 use super::breaker::is_outage;
 use super::queue::{Place, Want};
 use super::slot::{Slot, SlotRef};
+use crate::clock::Sleep;
 use crate::error::{Error, Limit};
 use crate::reauth::{Purpose, ReauthReason, ReauthRequired};
 use crate::session::Session;
 
-/// When a call that waits asks a store again that failed but is not resting.
+/// When a store is asked again that failed but is not resting.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(2);
 
 /// How a call waits for a person to log in; for
@@ -89,10 +90,7 @@ impl Inner {
                 // Who waits already goes on: there will be an answer, or the deadline (rule 6). A
                 // login may be what the store could not tell, so it is asked again.
                 Err(Error::Store(error)) if waiter.waits() && !over && is_outage(&error) => {
-                    let now = self.moment();
-                    let rest = self.breaker.rests_until(now);
-                    let at = rest.unwrap_or_else(|| self.moment_after(AFTER_A_FAILURE));
-                    again = Some(self.sleep_until(at));
+                    again = Some(self.after_a_failure());
                     None
                 }
                 Ok(session) if lives(&session, needed_end) => return Ok(session),
@@ -164,6 +162,12 @@ impl Inner {
                 Err(signal.into())
             }
         }
+    }
+
+    /// The time after which a store is asked again that has failed.
+    pub(super) fn after_a_failure(&self) -> Sleep {
+        let rest = self.breaker.rests_until(self.moment());
+        self.sleep_until(rest.unwrap_or_else(|| self.moment_after(AFTER_A_FAILURE)))
     }
 
     /// When a session has to end, or later, to be good for this long from now on. `None` if any
