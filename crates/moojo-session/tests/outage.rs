@@ -9,8 +9,8 @@ use std::time::Duration;
 use common::queue::{MINUTE, claim, next, soon, wait, want};
 use common::{TestStore, fresh, start, turns, user};
 use moojo_session::{
-    Change, ChangeStream, Error, ManualClock, Session, SessionId, SessionManager, SessionStore,
-    StoreError, UserId, async_trait,
+    Change, ChangeStream, Error, ManualClock, Session, SessionId, SessionManager,
+    SessionManagerBuilder, SessionStore, StoreError, UserId, async_trait,
 };
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -57,11 +57,15 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with(|manager| manager)
+    }
+
+    fn with(settings: impl FnOnce(SessionManagerBuilder) -> SessionManagerBuilder) -> Self {
         let clock = ManualClock::new(start());
         let store = TestStore::new(&clock);
         let (tell, feed) = mpsc::unbounded_channel();
         let told = Told { store: store.clone(), feed: Arc::new(Mutex::new(Some(feed))) };
-        let sessions = SessionManager::builder(told).clock(clock.clone()).build();
+        let sessions = settings(SessionManager::builder(told).clock(clock.clone())).build();
         Self { sessions, store, clock, tell }
     }
 
@@ -362,6 +366,15 @@ async fn workers_go_on_as_soon_as_the_store_is_back() {
         }
         assert!(worker.is_finished(), "told by the feed: {is_told}");
     }
+}
+
+#[tokio::test]
+async fn rule_12_no_staleness_at_all_is_no_reason_to_look_all_the_time() {
+    let world = World::with(|manager| manager.max_staleness(Duration::ZERO));
+    let _call = wait(&world.sessions, &user("alice"), None);
+    world.tell(Change::Disconnected).await;
+    let loads = world.store.loads();
+    assert!(loads <= 3, "{loads} loads");
 }
 
 #[tokio::test]

@@ -119,12 +119,12 @@ impl SessionManagerBuilder {
     /// While the store's [feed](SessionStore::changes) hears nothing
     /// ([`Change::Disconnected`](crate::Change::Disconnected)), a session in memory is looked up again
     /// after this time at the latest: a revocation by another process is known by then. If the store
-    /// cannot be asked either, the session stays in use until its end. Default: 60 seconds.
+    /// cannot be asked either, the session stays in use until its end. Default: 60 seconds; at least 1.
     ///
     /// A store without a feed is not looked up again: what other processes change is then known when
     /// the session ends, or is refused.
     pub fn max_staleness(mut self, time: Duration) -> Self {
-        self.max_staleness = time;
+        self.max_staleness = time.max(Duration::from_secs(1));
         self
     }
 
