@@ -4,6 +4,7 @@
 //! shuttle reports as a deadlock.
 #![cfg(shuttle)]
 
+mod lease;
 mod load;
 mod queue;
 mod wait;
