@@ -77,7 +77,7 @@ fn load(
     time: Duration,
     store: &(impl SessionStore + Clone),
     people: &People,
-) -> f64 {
+) -> turns::Turn {
     let (store, people) = (store.clone(), people.clone());
     turns::tasks(runtime, in_flight, time, move |pick| {
         let (store, people) = (store.clone(), people.clone());
@@ -95,7 +95,7 @@ fn save(
     time: Duration,
     store: &(impl SessionStore + Clone),
     people: &People,
-) -> f64 {
+) -> turns::Turn {
     let (store, people) = (store.clone(), people.clone());
     turns::tasks(runtime, in_flight, time, move |pick| {
         let (store, people) = (store.clone(), people.clone());

@@ -61,7 +61,8 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
 }
 
 fn loads(figures: &[(&str, Figures)]) -> String {
-    let mut table = Table::new(["loads", "1 at once", "64", "256"]);
+    let mut table =
+        Table::new(["loads a second", "1 at once", "64", "256", "µs of a processor, 64"]);
     for (_, figures) in figures {
         for entrant in 0..figures.loads[0].scores.len() {
             let cell = |result: &contest::Result| {
@@ -75,7 +76,8 @@ fn loads(figures: &[(&str, Figures)]) -> String {
             };
             let [a, b, c] = &figures.loads[..] else { continue };
             let name = a.scores[entrant].name.clone();
-            table.row([name, cell(a), cell(b), cell(c)]);
+            let micros = format!("{:.1}", b.scores[entrant].micros);
+            table.row([name, cell(a), cell(b), cell(c), micros]);
         }
     }
     table.into_text()

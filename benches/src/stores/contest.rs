@@ -2,15 +2,17 @@
 
 use std::fmt;
 
+use super::turns::Turn;
+
 /// Something that can be asked how many calls a second it makes.
 pub struct Entrant<'a> {
     name: String,
-    turn: Box<dyn FnMut() -> f64 + 'a>,
+    turn: Box<dyn FnMut() -> Turn + 'a>,
 }
 
 impl<'a> Entrant<'a> {
-    /// An entrant of this name, with what a turn of it does: it gives calls a second.
-    pub fn new(name: impl Into<String>, turn: impl FnMut() -> f64 + 'a) -> Self {
+    /// An entrant of this name, with what a turn of it does.
+    pub fn new(name: impl Into<String>, turn: impl FnMut() -> Turn + 'a) -> Self {
         Self { name: name.into(), turn: Box::new(turn) }
     }
 }
@@ -39,20 +41,23 @@ pub struct Score {
     pub rate: f64,
     /// The rate against that of each entrant before it in the same round: the medians.
     pub ratios: Vec<f64>,
+    /// Microseconds of a processor for a call, without a server's: the median.
+    pub micros: f64,
 }
 
 /// Gives all of them their turns, `rounds` times.
 pub fn hold(in_flight: usize, rounds: usize, mut entrants: Vec<Entrant<'_>>) -> Result {
     let count = entrants.len();
-    let mut rates = vec![Vec::new(); count];
+    let (mut rates, mut micros) = (vec![Vec::new(); count], vec![Vec::new(); count]);
     for round in 0..=rounds {
         // Nobody always comes after the same one.
         for turn in 0..count {
             let entrant = (turn + round) % count;
-            let rate = (entrants[entrant].turn)();
+            let Turn { rate, micros: took } = (entrants[entrant].turn)();
             // The first round fills caches and opens connections.
             if round > 0 {
                 rates[entrant].push(rate);
+                micros[entrant].push(took);
             }
         }
     }
@@ -61,7 +66,8 @@ pub fn hold(in_flight: usize, rounds: usize, mut entrants: Vec<Entrant<'_>>) -> 
             median(rates[number].iter().zip(other).map(|(rate, other)| rate / other).collect())
         };
         let ratios = rates[..number].iter().map(to).collect();
-        Score { name: entrant.name, rate: median(rates[number].clone()), ratios }
+        let rate = median(rates[number].clone());
+        Score { name: entrant.name, rate, ratios, micros: median(micros[number].clone()) }
     });
     Result { in_flight, scores: scores.collect() }
 }
@@ -85,11 +91,11 @@ mod tests {
             vec![
                 Entrant::new("raw", || {
                     raw *= 2.0;
-                    raw
+                    Turn { rate: raw, micros: 1.0 }
                 }),
                 Entrant::new("ours", || {
                     ours *= 2.0;
-                    ours
+                    Turn { rate: ours, micros: 2.0 }
                 }),
             ],
         );

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use moojo_session::{SessionManager, SessionStore};
 use moojo_testkit::{Postgres, Redis};
-use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Runtime;
 
 use super::records::People;
+use super::turns::process_time;
 use super::{Plan, postgres, redis};
 
 /// What one message costs.
@@ -118,11 +118,6 @@ fn spent(turns: usize, mut turn: impl FnMut(usize)) -> Duration {
         thread::sleep(PAUSE);
     }
     process_time() - before
-}
-
-fn process_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("below 10^9"))
 }
 
 /// The time of Redis' one thread.

@@ -72,11 +72,11 @@ pub fn behind_a_manager(plan: &Plan, runtime: &Runtime) -> (f64, u64) {
     });
     let gets = |server: &Redis| number(server, "INFO commandstats", "cmdstat_get:calls=");
     let before = gets(&server);
-    let rate = turns::tasks(runtime, 1, plan.turn, move |pick| {
+    let turn = turns::tasks(runtime, 1, plan.turn, move |pick| {
         let (manager, people) = (manager.clone(), people.clone());
         async move { drop(manager.get(people.id(pick)).await.expect("a session")) }
     });
-    (rate, gets(&server) - before)
+    (turn.rate, gets(&server) - before)
 }
 
 fn saves(plan: &Plan, runtime: &Runtime, people: &People, server: &Redis) -> Vec<contest::Result> {

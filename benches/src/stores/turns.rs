@@ -5,22 +5,51 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Runtime;
 
-/// Calls a second, with so many tasks that each make one after the other. `call` is given a number
+/// What a turn came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    /// Calls a second.
+    pub rate: f64,
+    /// Microseconds of a processor that this process took for a call. A server's are not in it.
+    pub micros: f64,
+}
+
+impl Turn {
+    fn new(calls: usize, begun: (Instant, Duration)) -> Self {
+        let (since, before) = begun;
+        let calls = calls as f64;
+        let rate = calls / since.elapsed().as_secs_f64();
+        Self { rate, micros: (process_time() - before).as_secs_f64() * 1e6 / calls }
+    }
+}
+
+fn begin() -> (Instant, Duration) {
+    (Instant::now(), process_time())
+}
+
+/// The time of all processors that this process took so far.
+pub fn process_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("below 10^9"))
+}
+
+/// Calls by so many tasks that each make one after the other. `call` is given a number
 /// that picks a user.
 pub fn tasks<F>(
     runtime: &Runtime,
     in_flight: usize,
     time: Duration,
     call: impl Fn(usize) -> F + Clone + Send + 'static,
-) -> f64
+) -> Turn
 where
     F: Future<Output = ()> + Send,
 {
     runtime.block_on(async {
         let stop = Arc::new(AtomicBool::new(false));
-        let begun = Instant::now();
+        let begun = begin();
         let tasks: Vec<_> = (0..in_flight)
             .map(|task| {
                 let (call, stop) = (call.clone(), Arc::clone(&stop));
@@ -41,7 +70,7 @@ where
         for task in tasks {
             made += task.await.expect("no call panics");
         }
-        made as f64 / begun.elapsed().as_secs_f64()
+        Turn::new(made, begun)
     })
 }
 
@@ -50,9 +79,9 @@ pub fn threads<T: Send>(
     time: Duration,
     values: &mut [T],
     call: impl Fn(&mut T, usize) + Sync,
-) -> f64 {
+) -> Turn {
     let stop = AtomicBool::new(false);
-    let begun = Instant::now();
+    let begun = begin();
     let (stop, call) = (&stop, &call);
     let made: usize = thread::scope(|scope| {
         let threads: Vec<_> = values
@@ -72,7 +101,7 @@ pub fn threads<T: Send>(
         stop.store(true, Ordering::Relaxed);
         threads.into_iter().map(|thread| thread.join().expect("no call panics")).sum()
     });
-    made as f64 / begun.elapsed().as_secs_f64()
+    Turn::new(made, begun)
 }
 
 /// Counts calls, and picks users for them in no order that a cache could like.

@@ -9,6 +9,8 @@ use crate::secret::AccessToken;
 use crate::session::{Session, SessionId};
 use crate::user::UserId;
 
+mod text;
+
 /// A session with its **token in the clear**, for a store to write and to read back.
 ///
 /// What is made of it (a JSON text, a database row) is a secret: whoever reads it can act as the
@@ -28,9 +30,12 @@ use crate::user::UserId;
 #[derive(Serialize, Deserialize)]
 pub struct ExposedSession {
     user: String,
-    id: String,
+    #[serde(serialize_with = "text::write", deserialize_with = "text::id")]
+    id: SessionId,
     token: Zeroizing<String>,
+    #[serde(deserialize_with = "text::time")]
     issued_at: DateTime<Utc>,
+    #[serde(deserialize_with = "text::time")]
     expires_at: DateTime<Utc>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     public_user_id: Option<String>,
@@ -51,7 +56,7 @@ impl From<&Session> for ExposedSession {
     fn from(session: &Session) -> Self {
         Self {
             user: session.user().to_string(),
-            id: session.id().to_string(),
+            id: session.id(),
             token: Zeroizing::new(session.access_token().expose_secret().to_owned()),
             issued_at: session.issued_at(),
             expires_at: session.expires_at(),
@@ -68,11 +73,10 @@ impl TryFrom<ExposedSession> for Session {
     /// A [`StoreError`] of the kind `Corrupt` if a field is not what a session can hold.
     fn try_from(mut record: ExposedSession) -> Result<Self, Self::Error> {
         let user = UserId::new(&record.user).map_err(StoreError::corrupt)?;
-        let id: SessionId = record.id.parse().map_err(StoreError::corrupt)?;
         let token =
             AccessToken::kept(std::mem::take(&mut *record.token)).map_err(StoreError::corrupt)?;
         let mut session = Session::builder(user, token)
-            .id(id)
+            .id(record.id)
             .issued_at(record.issued_at)
             .expires_at(record.expires_at);
         if let Some(id) = record.public_user_id {
