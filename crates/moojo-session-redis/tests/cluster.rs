@@ -26,6 +26,17 @@ async fn assert_there(store: &RedisStore, logins: &[Session]) {
     }
 }
 
+/// Whether the master's replica has all that it has.
+fn is_replicated(master: &Redis) -> bool {
+    let info = master.say("INFO replication").unwrap_or_default();
+    let after = |name: &str| {
+        let (_, rest) = info.split_once(name)?;
+        rest.split([',', '\r']).next()?.parse::<u64>().ok()
+    };
+    let (all, has) = (after("master_repl_offset:"), after(",offset="));
+    all.is_some() && all == has
+}
+
 async fn listed(store: &RedisStore) -> HashSet<String> {
     let (mut found, mut after) = (HashSet::new(), None);
     loop {
@@ -55,8 +66,10 @@ async fn a_cluster_that_changes() {
     a_slot_moves(&mut cluster, &store).await;
     assert_there(&store, &logins).await;
 
-    // A master dies, and its replica takes over: what was there is there.
+    // A master dies, and its replica takes over: what was there is there, once it was replicated.
     let first_page = store.list(None, 10).await.unwrap();
+    let master = &cluster.nodes()[0];
+    eventually("a replica with everything", async || is_replicated(master).then_some(())).await;
     cluster.nodes()[0].kill();
     for login in &logins {
         let load = async || store.load(login.user()).await.ok();
@@ -96,6 +109,7 @@ async fn a_cluster_that_changes() {
 /// and what it had received and not done is no longer its to do.
 async fn a_master_hangs(cluster: &mut RedisCluster, store: &RedisStore, logins: &[Session]) {
     let hangs = &cluster.nodes()[1];
+    eventually("a replica with everything", async || is_replicated(hangs).then_some(())).await;
     hangs.freeze();
     let begun = Instant::now();
     let attempts = logins.iter().map(|login| store.save(login));
