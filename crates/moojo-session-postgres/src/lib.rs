@@ -78,7 +78,7 @@
 //! saves a second on a small busy machine with an fsync of 3.5 ms, with 1, 4 or 8 connections alike,
 //! where leases, which tell nobody, came to 2,900. So the store commits without waiting, and then waits
 //! for an empty commit that does wait, one for all who are waiting: 3,400 to 8,600 saves a second there,
-//! 64 at a time, and 34,000 to 61,000 loads. (`tests/throughput.rs` measures it.) Tables of changes that
+//! 64 at a time (`docs/performance.md` has another run). Tables of changes that
 //! are polled would need no lock, but tell later and have to be cleared away; notices from outside of
 //! the transaction would be lost with the process that owes them.
 //!

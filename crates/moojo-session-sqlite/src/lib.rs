@@ -38,10 +38,10 @@
 //! that fails does not harm the others. Two more threads read, in SQLite's WAL mode, in which they
 //! wait for nobody. Nothing blocks the runtime.
 //!
-//! `examples/figures.rs` measures it. On two cores that others used as well, SQLite alone made 200 to
-//! 350 durable commits a second, one after the other; through the store, 64 who save at once make
-//! 9,000 to 11,000, and 512 some 25,000 to 32,000. It loads 50,000 to 75,000 sessions a second;
-//! SQLite alone, without the way to another thread and back, 95,000 to 110,000.
+//! In one run on two cores, SQLite alone made 923 durable commits a second, one after the other, and 64
+//! who saved at once through the store 12,100. The way of a load to another thread and back costs more
+//! than the load: 85,200 a second, 64 at once, where SQLite alone made 217,000
+//! (`docs/performance.md`).
 //!
 //! # Several processes
 //!
