@@ -128,7 +128,8 @@ impl SessionManager {
     ///
     /// # Errors
     /// [`Error::ReauthRequired`] if there is none, [`Error::Store`] if the store fails or does not
-    /// answer in time, [`Error::Overloaded`] if the limit of users is reached.
+    /// answer in time, [`Error::Overloaded`] if the limit of users is reached. While the store is
+    /// unavailable, the session last seen is given until its end, unless it is known to have changed.
     pub async fn get(&self, user: &UserId) -> Result<Session, Error> {
         let live = |slot: &SlotRef| slot.live(self.0.now(), self.0.epoch());
         if let Some(session) = self.0.table.read(user, live).flatten() {
@@ -186,7 +187,8 @@ impl SessionManager {
     /// As [`get`](Self::get); [`Error::Declined`] if the person will not log in for now, and
     /// [`Error::Overloaded`] if too many wait already. When the time is over, the store is looked at
     /// a last time; then it is [`Error::ReauthRequired`], whose
-    /// [`waited`](crate::ReauthRequired::waited) is set. [`Error::LifeTooShort`] if no session of the
+    /// [`waited`](crate::ReauthRequired::waited) is set. A call that waits already waits on while the
+    /// store is unavailable. [`Error::LifeTooShort`] if no session of the
     /// user is good for as long as was asked for.
     pub async fn wait_with(&self, user: &UserId, wait: &Wait) -> Result<Session, Error> {
         let slot = self.pin(user)?;
