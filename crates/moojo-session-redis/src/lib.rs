@@ -63,10 +63,10 @@
 //! and where the memory, disk or slow log of the server is not to be trusted with them, put the core's
 //! `SealedStore` in front.
 //!
-//! With access lists, the user needs `~<prefix>:*`, `&<prefix>:*` and
-//! `+get +set +del +getrange +pttl +pexpire +zadd +zcard +zrange +zremrangebylex +zremrangebyrank`
-//! `+eval +evalsha +publish +subscribe +ping`; for the administration `+scan +info`; in a cluster
-//! `+cluster|slots +asking`; `+client|setinfo` does no harm.
+//! With access lists, the user needs `~<prefix>:*`, `&<prefix>:*` (before Redis 7 after
+//! `resetchannels`) and `+get +set +del +getrange +pttl +pexpire +zadd +zcard +zrange`
+//! `+zremrangebylex +zremrangebyrank +eval +evalsha +publish +subscribe +ping`; for the
+//! administration `+scan +info`; in a cluster `+cluster|slots +asking`; `+client|setinfo` does no harm.
 //!
 //! # Keys
 //!

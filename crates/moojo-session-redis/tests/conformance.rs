@@ -39,7 +39,7 @@ async fn one_server() {
     // With the permissions that the documentation asks for, and no others.
     let commands = "+get +set +del +getrange +pttl +pexpire +zadd +zcard +zrange +zremrangebylex \
                     +zremrangebyrank +eval +evalsha +publish +subscribe +ping +scan +info";
-    let keys = "~shared:* &shared:* ~sealed:* &sealed:* ~test-*:* &test-*:*";
+    let keys = "resetchannels ~shared:* &shared:* ~sealed:* &sealed:* ~test-*:* &test-*:*";
     let user = format!("ACL SETUSER agent reset on >right {keys} {commands}");
     assert_eq!(redis.say(&user).unwrap(), "+OK\r\n");
     let url = redis.url().replace("//", "//agent:right@");

@@ -71,7 +71,7 @@ async fn rule_1_a_record_under_another_users_key_is_corrupt() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rule_13_a_wrong_login_is_refused_without_the_password() {
     let redis = Redis::start();
-    redis.say("ACL SETUSER agent on >right ~moojo:* &moojo:* +@all").unwrap();
+    redis.say("ACL SETUSER agent on >right resetchannels ~moojo:* &moojo:* +@all").unwrap();
     redis.say("ACL SETUSER default resetpass >planted-default").unwrap();
     let with = |login: &str| at(redis.url().replace("//", &format!("//{login}")));
     let alice = user("alice");

@@ -72,7 +72,16 @@ impl Drop for Process {
 /// # Panics
 /// If there is none.
 pub fn free_port() -> u16 {
+    free_port_where(|_| true)
+}
+
+/// As [`free_port`], one that is good for the caller, too.
+pub(crate) fn free_port_where(is_good: impl Fn(u16) -> bool) -> u16 {
     let mut ports = std::iter::repeat_with(|| fastrand::u16(10_000..32_000)).take(10_000);
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    ports.find(is_free).expect("a free port")
+    ports.find(|port| is_free(*port) && is_good(*port)).expect("a free port")
+}
+
+/// Whether nobody listens there.
+pub(crate) fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::{Process, free_port};
+use crate::Process;
+use crate::process::{free_port_where, is_free};
 
 /// How long a server may take to start on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -37,10 +38,10 @@ impl Redis {
     pub fn start_with(settings: &[&str]) -> Self {
         let settings = settings.iter().map(|setting| setting.to_string()).collect();
         let folder = tempfile::tempdir().expect("a folder for the server");
-        let mut redis = Self { folder, port: free_port(), settings, process: None };
+        let mut redis = Self { folder, port: port_with_bus(), settings, process: None };
         // Somebody else may have taken the port meanwhile.
         if redis.try_start().is_err() {
-            redis.port = free_port();
+            redis.port = port_with_bus();
             redis.restart();
         }
         redis
@@ -122,6 +123,12 @@ impl Redis {
     }
 }
 
+/// A free port. The nodes of a cluster talk on another one, 10,000 above it: before Redis 7 it
+/// cannot be chosen.
+fn port_with_bus() -> u16 {
+    free_port_where(|port| port < 22_000 && is_free(port + 10_000))
+}
+
 /// A Redis Cluster: three masters, and a replica of each.
 #[derive(Debug)]
 pub struct RedisCluster {
@@ -136,10 +143,8 @@ impl RedisCluster {
     pub fn start() -> Self {
         let nodes: Vec<_> = (0..6)
             .map(|_| {
-                let bus = free_port().to_string();
-                let settings = ["--cluster-enabled", "yes", "--cluster-port", &bus];
                 let timing = ["--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0"];
-                Redis::start_with(&[settings, timing].concat())
+                Redis::start_with(&[&["--cluster-enabled", "yes"], &timing[..]].concat())
             })
             .collect();
         let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port()));
