@@ -12,6 +12,7 @@ use crate::connector::Connector;
 use crate::database::Database;
 use crate::feed::Feed;
 use crate::link::Link;
+use crate::loads::Loads;
 use crate::names::Names;
 use crate::store::{Inner, PostgresStore};
 use crate::upkeep::Upkeep;
@@ -121,9 +122,11 @@ impl PostgresStoreBuilder {
         let migrated = self.migrate_on_first_use.then(OnceCell::new);
         let database = Arc::new(Database { connector, names, migrated });
         let link = |limit| Link::new(Arc::clone(&database), limit);
+        let reads = Arc::new(link(self.operation_timeout));
         Ok(PostgresStore::new(Inner {
             clock: self.clock,
-            reads: link(self.operation_timeout),
+            loads: Loads::new(Arc::clone(&reads)),
+            reads,
             writes: (0..self.connections).map(|_| link(self.operation_timeout)).collect(),
             slow: link(self.operation_timeout.saturating_mul(10)),
             spread: RandomState::new(),

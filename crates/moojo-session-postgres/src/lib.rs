@@ -60,6 +60,15 @@
 //! migrated or without the permission `Refused`. Calls that come while there is no connection wait for
 //! the next attempt, which is at most a second away, and have its outcome.
 //!
+//! # Loads
+//!
+//! A load is one `select` by the user's id. While more than four are under way, or a statement of
+//! several is, those that come are collected, and go out as one statement for up to 128 users as soon
+//! as the one before it is answered: that takes the server and this process much less than a statement
+//! for each. A load then waits, at worst, for the answer to the statement before its own. Each has its
+//! own time limit and its own outcome, whoever leaves, and sees whatever was acknowledged before it
+//! began.
+//!
 //! # Clocks
 //!
 //! Sessions end by the callers' clocks, quotas count by the callers' `now`, leases run by the server's
@@ -128,6 +137,7 @@ mod feed;
 mod hidden;
 mod leases;
 mod link;
+mod loads;
 mod migrate;
 mod names;
 mod quotas;

@@ -8,7 +8,7 @@ use moojo_session::StoreError;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
@@ -57,6 +57,11 @@ impl Link {
         }
     }
 
+    /// How long a call may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// Runs one statement that reads, or writes what may be lost.
     pub(crate) async fn read(
         &self,
@@ -89,20 +94,23 @@ impl Link {
         &self,
         call: impl AsyncFnOnce(&Wire) -> Result<T, Error>,
     ) -> Result<T, StoreError> {
-        let deadline = Instant::now() + self.limit;
-        let ready = async {
-            let place = self.places.acquire().await.map_err(StoreError::unavailable)?;
-            Ok((place, self.wire().await?))
-        };
-        let ready = timeout_at(deadline, ready).await;
-        let (_place, wire) = ready.map_err(|_| no_connection(self.limit))??;
-        let answer = timeout_at(deadline, call(&wire)).await;
-        answer.map_err(|_| no_answer(self.limit))?.map_err(|error| {
-            if spoils_connection(&error) {
-                wire.give_up();
-            }
-            store_error(&error)
-        })
+        let mut is_sent = false;
+        let answer = timeout(self.limit, async {
+            let _place = self.places.acquire().await.map_err(StoreError::unavailable)?;
+            let wire = self.wire().await?;
+            is_sent = true;
+            call(&wire).await.map_err(|error| {
+                if spoils_connection(&error) {
+                    wire.give_up();
+                }
+                store_error(&error)
+            })
+        });
+        match answer.await {
+            Ok(answer) => answer,
+            Err(_) if is_sent => Err(no_answer(self.limit)),
+            Err(_) => Err(no_connection(self.limit)),
+        }
     }
 
     /// The connection. If there is none, what comes of the next attempt to make it.

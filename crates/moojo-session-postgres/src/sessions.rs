@@ -12,8 +12,6 @@ use crate::hidden::Hidden;
 use crate::store::PostgresStore;
 use crate::times::micros_left;
 
-const LOAD: &str = "select session_id, body from {schema}.sessions where user_id = $1";
-
 // Each of these tells of itself in its own transaction: what is told has happened, and what has
 // happened is told.
 
@@ -50,10 +48,8 @@ const REPLACE: &str = "
 #[async_trait]
 impl SessionStore for PostgresStore {
     async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
-        let rows = self.reads().read(LOAD, &[&user.as_str()]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let session = read(row, user, 0, 1)?;
-        Ok(Some(session).filter(|session| !session.has_expired_at(self.now())))
+        let session = self.loads().load(user).await?;
+        Ok(session.filter(|session| !session.has_expired_at(self.now())))
     }
 
     async fn save(&self, session: &Session) -> Result<(), StoreError> {

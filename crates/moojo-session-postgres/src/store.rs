@@ -9,6 +9,7 @@ use crate::builder::PostgresStoreBuilder;
 use crate::database::Database;
 use crate::feed::Feed;
 use crate::link::Link;
+use crate::loads::Loads;
 use crate::migrate::{self, MigrateError};
 use crate::upkeep::{self, Upkeep};
 
@@ -27,7 +28,8 @@ pub(crate) struct Inner {
     pub(crate) database: Arc<Database>,
     pub(crate) clock: Arc<dyn Clock>,
     /// So that those who read do not wait behind those who write.
-    pub(crate) reads: Link,
+    pub(crate) reads: Arc<Link>,
+    pub(crate) loads: Loads,
     pub(crate) writes: Box<[Link]>,
     /// For what takes long.
     pub(crate) slow: Link,
@@ -81,6 +83,11 @@ impl PostgresStore {
     pub(crate) fn reads(&self) -> &Link {
         self.0.upkeep.keep_up(|| Arc::downgrade(&self.0));
         &self.0.reads
+    }
+
+    pub(crate) fn loads(&self) -> &Loads {
+        self.0.upkeep.keep_up(|| Arc::downgrade(&self.0));
+        &self.0.loads
     }
 
     /// One connection for all writes of a key: what a caller who left has sent comes before what is

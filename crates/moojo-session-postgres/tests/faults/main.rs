@@ -4,6 +4,7 @@ mod crash;
 mod cut;
 mod feed;
 mod frozen;
+mod loads;
 mod migrate;
 mod processes;
 mod read_only;
@@ -27,7 +28,11 @@ fn user(name: impl AsRef<str>) -> UserId {
 }
 
 fn login(name: impl AsRef<str>) -> Session {
-    Session::builder(user(name), AccessToken::new("6c0350a00925b9bb").unwrap())
+    with_token(name, "6c0350a00925b9bb")
+}
+
+fn with_token(name: impl AsRef<str>, token: &str) -> Session {
+    Session::builder(user(name), AccessToken::new(token).unwrap())
         .expires_at(Utc::now() + TimeDelta::hours(2))
         .build()
         .unwrap()
