@@ -58,7 +58,8 @@
 //! An outage is never "no session": a server that cannot be reached, is starting, or has no room for a
 //! connection gives `Unavailable`, one that takes too long `TimedOut`, one that is read-only, full, not
 //! migrated or without the permission `Refused`. Calls that come while there is no connection wait for
-//! the next attempt, which is at most a second away, and have its outcome.
+//! the next attempt, which is at most a second away, and have its outcome. The server's disk of the
+//! tables can be full while loads and logouts go on; without room for its log the server ends.
 //!
 //! # Loads
 //!

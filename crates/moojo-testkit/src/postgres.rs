@@ -1,5 +1,5 @@
 use std::fs::Permissions;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Process, free_port};
+use crate::{Disk, Process, free_port};
 
 /// How long a server may take to start or to recover. Only a test that fails waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,9 +49,6 @@ impl Postgres {
         let programs = programs();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let owner = rustix::process::getuid().is_root().then(Owner::find);
-        if let Some(Owner { uid, gid }) = owner {
-            chown(folder.path(), Some(uid), Some(gid)).expect("root gives folders away");
-        }
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).expect("our folder");
         let defaults = [
             "fsync=off",
@@ -65,6 +62,7 @@ impl Postgres {
         ];
         let settings = defaults.iter().chain(settings).map(|&setting| setting.to_owned()).collect();
         let mut server = Self { programs, owner, folder, port: 0, settings, process: None };
+        server.own(server.folder.path());
         server.make();
         for (name, text) in files {
             server.give(name, text);
@@ -173,6 +171,31 @@ impl Postgres {
         process.thaw();
     }
 
+    /// Puts the write-ahead log on a disk of its own. The server starts anew with it.
+    ///
+    /// # Panics
+    /// If the disk has no room for it, or the server does not start.
+    pub async fn move_wal_to(&mut self, disk: &Disk) {
+        self.kill();
+        let (old, new) = (self.data().join("pg_wal"), disk.path().join("pg_wal"));
+        let copied = Command::new("cp").arg("-a").args([&old, &new]).status();
+        assert!(copied.is_ok_and(|status| status.success()), "the disk has no room for the log");
+        self.own(disk.path());
+        std::fs::remove_dir_all(&old).expect("it is ours");
+        symlink(&new, &old).expect("its name is free");
+        self.restart().await;
+    }
+
+    /// Gives a file or a folder to the user that the server runs as.
+    ///
+    /// # Panics
+    /// If it is not there.
+    pub fn own(&self, path: &Path) {
+        if let Some(Owner { uid, gid }) = self.owner {
+            chown(path, Some(uid), Some(gid)).expect("root gives files away");
+        }
+    }
+
     /// What it has written to its log.
     pub fn said(&self) -> String {
         std::fs::read_to_string(self.log()).unwrap_or_default()
@@ -208,9 +231,7 @@ impl Postgres {
         let path = self.data().join(name);
         std::fs::write(&path, text).expect("there is room");
         std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("our file");
-        if let Some(Owner { uid, gid }) = self.owner {
-            chown(&path, Some(uid), Some(gid)).expect("root gives files away");
-        }
+        self.own(&path);
     }
 
     /// The command as the user that the server runs as.

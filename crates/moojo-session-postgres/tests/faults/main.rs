@@ -4,6 +4,7 @@ mod crash;
 mod cut;
 mod feed;
 mod frozen;
+mod full;
 mod loads;
 mod migrate;
 mod processes;
