@@ -26,7 +26,11 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 pub(crate) struct Plan {
     pub(crate) processes: usize,
     pub(crate) users: usize,
+    /// It goes on for so long, and until so many calls were answered.
     pub(crate) seconds: u64,
+    pub(crate) calls: usize,
+    /// It fails if it has not come so far by then.
+    pub(crate) seconds_at_most: u64,
     pub(crate) token_life: Duration,
     /// Between two calls for a user in a process, at most.
     pub(crate) pause_millis: u64,
@@ -42,6 +46,8 @@ impl Default for Plan {
             processes: 3,
             users: 20,
             seconds: 24,
+            calls: 0,
+            seconds_at_most: 300,
             token_life: Duration::from_secs(6),
             pause_millis: 300,
             kills: vec![(12, 1)],
@@ -74,26 +80,26 @@ pub(crate) async fn run(
     let own = env::var("REDIS_URL").is_err().then(Redis::start);
     let redis = own.as_ref().map_or_else(|| env::var("REDIS_URL"), |own| Ok(own.url()))?;
     let prefix = format!("cluster-{}", std::process::id());
-    let mut job = Job {
+    let job = Job {
         redis,
         prefix,
         moojo: sim.base_url(),
         key: sim.api_key().to_owned(),
         users: plan.users,
-        seconds: plan.seconds,
         pause_millis: plan.pause_millis,
     };
     let mut running = Vec::new();
     for _ in 0..plan.processes {
         running.push(Running::start(program(), &job)?);
     }
-    let mut ended = Vec::new();
+    let mut ended: Vec<Running> = Vec::new();
+    let mut kills = 0;
     tell(format!(
         "{} processes call for {} users each, whose tokens live {:?}.\n",
         plan.processes, plan.users, plan.token_life
     ));
     tell("   s  codes sent  calls answered by each process".to_owned());
-    for second in 1..=plan.seconds {
+    for second in 1.. {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let answered: String =
             running.iter().map(|process| format!("{:>8}", process.answered())).collect();
@@ -101,18 +107,28 @@ pub(crate) async fn run(
         for (_, victim) in plan.kills.iter().filter(|(when, _)| *when == second) {
             tell(format!("      process {} is killed", victim + 1));
             running[*victim].child.start_kill()?;
+            kills += 1;
             if plan.restart {
-                job.seconds = plan.seconds - second;
                 let next = Running::start(program(), &job)?;
                 ended.push(std::mem::replace(&mut running[*victim], next));
             }
         }
+        let calls: usize = running.iter().chain(&ended).map(Running::answered).sum();
+        if second >= plan.seconds && calls >= plan.calls {
+            break;
+        }
+        if second >= plan.seconds_at_most {
+            return Err(format!("{calls} calls of {} in {second} seconds", plan.calls).into());
+        }
     }
     let mut lines = Vec::new();
+    for process in running.iter_mut().chain(&mut ended) {
+        process.stop();
+    }
     for process in running.into_iter().chain(ended) {
         lines.push(process.end().await?);
     }
-    Ok(Summary::of(plan, &sim, &lines))
+    Ok(Summary::of(plan, kills, &sim, &lines))
 }
 
 /// A process whose lines are collected.
@@ -125,7 +141,7 @@ struct Running {
 impl Running {
     fn start(program: Command, job: &Job) -> Result<Self, BoxError> {
         let mut command = tokio::process::Command::from(program);
-        command.envs(job.env()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.envs(job.env()).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         let output = child.stdout.take().ok_or("it is piped")?;
         let answered = Arc::<AtomicUsize>::default();
@@ -144,6 +160,11 @@ impl Running {
 
     fn answered(&self) -> usize {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// It makes no further calls, once those under way are answered.
+    fn stop(&mut self) {
+        drop(self.child.stdin.take());
     }
 
     async fn end(mut self) -> Result<Vec<String>, BoxError> {

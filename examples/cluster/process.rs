@@ -2,7 +2,9 @@
 
 use std::env;
 use std::error::Error as StdError;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
@@ -27,12 +29,12 @@ pub(crate) struct Job {
     pub(crate) moojo: String,
     pub(crate) key: String,
     pub(crate) users: usize,
-    pub(crate) seconds: u64,
     /// Between two calls for a user, at most.
     pub(crate) pause_millis: u64,
 }
 
-/// Does the job in the environment. It prints a line for each call: `ok` or `lost`.
+/// Does the job in the environment, until its standard input ends. It prints a line for each call:
+/// `ok` or `lost`.
 pub(crate) async fn run() -> Result<(), BoxError> {
     let job = Job::from_env()?;
     let key = ApiKey::new(job.key.as_str())?;
@@ -59,14 +61,15 @@ pub(crate) async fn run() -> Result<(), BoxError> {
         .allow_origin(&job.moojo)?
         .on_reauth(OnReauth::Wait(Duration::from_secs(30)))
         .layer(Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>());
-    let end = Instant::now() + Duration::from_secs(job.seconds);
+    let is_over = until_input_ends();
     let mut callers = tokio::task::JoinSet::new();
     for n in 0..job.users {
         let (client, sessions, job) = (client.clone(), sessions.clone(), job.clone());
+        let is_over = Arc::clone(&is_over);
         callers.spawn(async move {
             // They do not all begin in the same moment.
             pause(0..2000).await;
-            while Instant::now() < end {
+            while !is_over.load(Ordering::Relaxed) {
                 let request = call_of(&job, n).expect("it is a request");
                 let waits = matches!(sessions.get(&user(n)).await, Err(Error::ReauthRequired(_)));
                 match client.clone().oneshot(request).await {
@@ -84,6 +87,17 @@ pub(crate) async fn run() -> Result<(), BoxError> {
         caller?;
     }
     Ok(())
+}
+
+/// Is set at the end of the standard input: whoever started us wants no more, or has gone.
+fn until_input_ends() -> Arc<AtomicBool> {
+    let is_over = Arc::<AtomicBool>::default();
+    let ended = Arc::clone(&is_over);
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        ended.store(true, Ordering::Relaxed);
+    });
+    is_over
 }
 
 /// A user-scoped call, which says to the simulator whose token it has to have.
@@ -149,14 +163,13 @@ impl Phones {
 }
 
 impl Job {
-    pub(crate) fn env(&self) -> [(&'static str, String); 7] {
+    pub(crate) fn env(&self) -> [(&'static str, String); 6] {
         [
             ("CLUSTER_REDIS", self.redis.clone()),
             ("CLUSTER_PREFIX", self.prefix.clone()),
             ("CLUSTER_MOOJO", self.moojo.clone()),
             ("CLUSTER_KEY", self.key.clone()),
             ("CLUSTER_USERS", self.users.to_string()),
-            ("CLUSTER_SECONDS", self.seconds.to_string()),
             ("CLUSTER_PAUSE", self.pause_millis.to_string()),
         ]
     }
@@ -168,7 +181,6 @@ impl Job {
             moojo: env::var("CLUSTER_MOOJO")?,
             key: env::var("CLUSTER_KEY")?,
             users: env::var("CLUSTER_USERS")?.parse()?,
-            seconds: env::var("CLUSTER_SECONDS")?.parse()?,
             pause_millis: env::var("CLUSTER_PAUSE")?.parse()?,
         })
     }

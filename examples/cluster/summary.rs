@@ -31,8 +31,8 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    pub(super) fn of(plan: &Plan, sim: &MoojoSim, processes: &[Vec<String>]) -> Self {
-        let mut summary = Self { users: plan.users, kills: plan.kills.len(), ..Self::default() };
+    pub(super) fn of(plan: &Plan, kills: usize, sim: &MoojoSim, processes: &[Vec<String>]) -> Self {
+        let mut summary = Self { users: plan.users, kills, ..Self::default() };
         for lines in processes {
             let answered = lines.iter().filter(|line| line.starts_with("ok")).count();
             let resumed = lines.iter().filter(|line| *line == "ok after a login").count();
@@ -77,6 +77,11 @@ impl Summary {
                 Kind::Refused => self.codes_used_again += usize::from(used.contains(&code)),
             }
         }
+    }
+
+    /// Calls that were answered by any process.
+    pub(crate) fn calls(&self) -> usize {
+        self.answered.iter().map(|(answered, _)| answered).sum()
     }
 
     /// Nobody lost a call, had another's token, or got a code too many.
@@ -133,6 +138,12 @@ impl fmt::Display for Summary {
             let n = n + 1;
             writeln!(f, "process {n}: {answered:>7} calls answered, {resumed} after a login")?;
         }
+        writeln!(
+            f,
+            "calls answered   {:>6}   while {} processes were killed",
+            self.calls(),
+            self.kills
+        )?;
         writeln!(f, "CALLS LOST       {:>6}   must be 0", self.lost.len())?;
         writeln!(f, "WRONG TOKENS     {:>6}   must be 0", self.foreign_tokens)?;
         writeln!(f, "codes sent       {:>6}   to {} people", self.codes, self.users)?;

@@ -50,12 +50,16 @@ async fn rules_1_and_7_to_11_hold_while_processes_are_killed() {
         processes: 5,
         users: 80,
         seconds: 60,
+        calls: 200_000,
+        seconds_at_most: 1200,
         token_life: Duration::from_secs(8),
         pause_millis: 40,
         kills,
         restart: true,
     };
     let summary = run(&plan).await;
+    assert!(summary.calls() >= 200_000, "{summary}");
+    assert!(summary.kills >= 16, "{summary}");
     // What went with a process had just been typed there.
     assert!(summary.early_codes <= summary.kills * 4, "{summary}");
 }
