@@ -81,25 +81,28 @@ impl PostgresStore {
     }
 
     pub(crate) fn reads(&self) -> &Link {
-        self.0.upkeep.keep_up(|| Arc::downgrade(&self.0));
-        &self.0.reads
+        &self.in_use().reads
     }
 
     pub(crate) fn loads(&self) -> &Loads {
-        self.0.upkeep.keep_up(|| Arc::downgrade(&self.0));
-        &self.0.loads
+        &self.in_use().loads
     }
 
     /// One connection for all writes of a key: what a caller who left has sent comes before what is
     /// sent later.
     pub(crate) fn writes(&self, key: &str) -> &Link {
-        self.0.upkeep.keep_up(|| Arc::downgrade(&self.0));
-        let links = &self.0.writes;
+        let links = &self.in_use().writes;
         &links[(self.0.spread.hash_one(key) % links.len() as u64) as usize]
     }
 
     pub(crate) fn upkeep(&self) -> &Link {
         &self.0.slow
+    }
+
+    /// What is used is kept up.
+    fn in_use(&self) -> &Inner {
+        self.0.upkeep.keep_up(|| Arc::downgrade(&self.0));
+        &self.0
     }
 }
 
