@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use moojo_session::SessionManager;
+use moojo_session::{Session, SessionManager, UserId};
 use moojo_session_redis::RedisStore;
 use moojo_testkit::Redis;
 use redis::AsyncConnectionConfig;
@@ -10,11 +10,8 @@ use redis::aio::MultiplexedConnection;
 use tokio::runtime::Runtime;
 
 use super::contest::{self, Entrant};
-use super::records::{People, parse};
+use super::records::People;
 use super::{Bytes, Figures, IN_FLIGHT, Plan, turns};
-
-/// The session's id, which stands before the JSON.
-const ID_LEN: usize = 32;
 
 /// Measures on a server of its own.
 pub fn measure(plan: &Plan, runtime: &Runtime, people: &People) -> Figures {
@@ -41,7 +38,7 @@ pub fn measure(plan: &Plan, runtime: &Runtime, people: &People) -> Figures {
                             .expect("a value");
                         let value = value.expect("a session");
                         if parses {
-                            parse(&value[ID_LEN..], people.id(pick));
+                            read(&value, people.id(pick));
                         }
                     }
                 })
@@ -58,6 +55,12 @@ pub fn measure(plan: &Plan, runtime: &Runtime, people: &People) -> Figures {
         contest::hold(in_flight, plan.rounds, entrants)
     });
     Figures { loads: loads.into(), saves: saves(plan, runtime, people, &server), bytes }
+}
+
+/// What the store has to do with a record that it has got.
+fn read(record: &[u8], user: &UserId) {
+    let session = Session::from_exposed_bytes(record).expect("it is a record");
+    assert_eq!(session.user(), user);
 }
 
 /// What a manager does in front of it: calls a second, and how many commands came to the server.

@@ -73,8 +73,8 @@ impl SessionAdmin for RedisStore {
             return self.remove_if_current(user, session.id()).await;
         };
         let request = Request::script(&script::REPLACE_IF_CURRENT, self.keys().session(user))
-            .arg(session.id().to_string())
-            .secret(record::of_session(session)?)
+            .arg(session.id().to_bytes())
+            .secret(session.to_exposed_bytes())
             .arg(life.to_string());
         Ok(yes_or_no(&self.client().call(request).await?)?)
     }

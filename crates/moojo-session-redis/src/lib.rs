@@ -74,7 +74,7 @@
 //!
 //! | key | value | lives until |
 //! |---|---|---|
-//! | `<prefix>:s:{<user>}` | the session's id in 32 hexadecimal digits, then JSON of an `ExposedSession` | the session ends |
+//! | `<prefix>:s:{<user>}` | what [`Session::to_exposed_bytes`](moojo_session::Session::to_exposed_bytes) gives | the session ends |
 //! | `<prefix>:c:{<user>}` | the revision in 16 hexadecimal digits, then JSON of an `ExposedChallenge` | the login lapses |
 //! | `<prefix>:q:{<key>}` | a sorted set: when each use falls out of the window, as 20 digits of nanoseconds since 1677-09-21T00:12:43.145224192Z | the last use falls out |
 //! | `<prefix>:l:{<user>}` | `h` and the holder, or `d:` and why the person declined | the lease or the decline ends |

@@ -1,56 +1,44 @@
-//! How a session and a challenge are written.
+//! How a session and a challenge are read and written.
 
 use std::io;
 
 use chrono::Utc;
-use moojo_session::{
-    Challenge, ExposedChallenge, ExposedSession, Revision, Session, SessionId, StoreError, UserId,
-};
-use serde::Serialize;
+use moojo_session::{Challenge, ExposedChallenge, Revision, Session, StoreError, UserId};
 use zeroize::Zeroizing;
 
-/// The length of a session's id, which stands before its record for scripts to compare.
-const ID_LEN: usize = 32;
 /// The length of a challenge's revision, which stands before its record.
 const REVISION_LEN: usize = 16;
 
-pub(crate) fn of_session(session: &Session) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-    written(&session.id().to_string(), &ExposedSession::from(session))
-}
-
 /// The session in a record, if it is `user`'s (rule 1) and has not ended.
 pub(crate) fn session(record: &[u8], user: &UserId) -> Result<Option<Session>, StoreError> {
-    let session = any_session(record)?;
+    let session = Session::from_exposed_bytes(record).map_err(StoreError::corrupt)?;
     if session.user() != user {
         return Err(StoreError::corrupt("the session is another user's"));
     }
     Ok(Some(session).filter(|session| !session.has_expired_at(Utc::now())))
 }
 
-/// The session in a record, whoever's.
-pub(crate) fn any_session(record: &[u8]) -> Result<Session, StoreError> {
-    let (id, json) = parts(record, ID_LEN)?;
-    let exposed: ExposedSession = serde_json::from_slice(json).map_err(unreadable)?;
-    let session = Session::try_from(exposed)?;
-    let id: SessionId = id.parse().map_err(StoreError::corrupt)?;
-    if session.id() != id {
-        return Err(StoreError::corrupt("the session has two ids"));
-    }
-    Ok(session)
-}
-
+/// The revision, for scripts to compare, and JSON. The buffer has its final size: one that grew would
+/// leave copies behind.
 pub(crate) fn of_challenge(challenge: &Challenge) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-    written(&revision_text(challenge.revision()), &ExposedChallenge::from(challenge))
+    let record = ExposedChallenge::from(challenge);
+    let mut len = Length(REVISION_LEN);
+    serde_json::to_writer(&mut len, &record).map_err(unreadable)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(len.0));
+    bytes.extend_from_slice(revision_text(challenge.revision()).as_bytes());
+    serde_json::to_writer(&mut *bytes, &record).map_err(unreadable)?;
+    Ok(bytes)
 }
 
 pub(crate) fn challenge(record: &[u8], user: &UserId) -> Result<Challenge, StoreError> {
-    let (revision, json) = parts(record, REVISION_LEN)?;
+    let parts = record.split_at_checked(REVISION_LEN);
+    let (revision, json) = parts.ok_or_else(|| StoreError::corrupt("the record is too short"))?;
     let exposed: ExposedChallenge = serde_json::from_slice(json).map_err(unreadable)?;
     let challenge = Challenge::try_from(exposed)?;
     if challenge.user() != user {
         return Err(StoreError::corrupt("the challenge is another user's"));
     }
-    if revision_text(challenge.revision()) != revision {
+    if revision_text(challenge.revision()).as_bytes() != revision {
         return Err(StoreError::corrupt("the challenge has two revisions"));
     }
     Ok(challenge)
@@ -59,22 +47,6 @@ pub(crate) fn challenge(record: &[u8], user: &UserId) -> Result<Challenge, Store
 /// A revision as scripts compare it.
 pub(crate) fn revision_text(revision: Revision) -> String {
     format!("{revision:016x}")
-}
-
-/// `head` and the record, in a buffer of the final size: one that grew would leave copies behind.
-fn written(head: &str, record: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-    let mut len = Length(head.len());
-    serde_json::to_writer(&mut len, record).map_err(unreadable)?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(len.0));
-    bytes.extend_from_slice(head.as_bytes());
-    serde_json::to_writer(&mut *bytes, record).map_err(unreadable)?;
-    Ok(bytes)
-}
-
-fn parts(record: &[u8], at: usize) -> Result<(&str, &[u8]), StoreError> {
-    let parts = record.split_at_checked(at);
-    let (head, json) = parts.ok_or_else(|| StoreError::corrupt("the record is too short"))?;
-    Ok((std::str::from_utf8(head).map_err(StoreError::corrupt)?, json))
 }
 
 /// Where a record cannot be read. What serde says quotes it (rule 13).
@@ -113,39 +85,55 @@ mod tests {
             .unwrap()
     }
 
+    fn challenge_of(name: &str) -> Challenge {
+        let (user, now) = (UserId::new(name).unwrap(), Utc::now());
+        let (resend_at, end) = (now + TimeDelta::seconds(30), now + TimeDelta::hours(1));
+        Challenge::open(user, "+15550001".to_owned(), now, resend_at, end)
+    }
+
     #[test]
     fn rule_1_a_record_of_another_user_is_corrupt() {
-        let alice = login("alice");
-        let record = of_session(&alice).unwrap();
+        let (alice, bob) = (login("alice"), UserId::new("bob").unwrap());
+        let record = alice.to_exposed_bytes();
         assert_eq!(session(&record, alice.user()).unwrap(), Some(alice));
-        let error = session(&record, &UserId::new("bob").unwrap()).unwrap_err();
-        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+        assert_eq!(session(&record, &bob).unwrap_err().kind(), StoreErrorKind::Corrupt);
+        let record = of_challenge(&challenge_of("alice")).unwrap();
+        assert_eq!(challenge(&record, &bob).unwrap_err().kind(), StoreErrorKind::Corrupt);
     }
 
     #[test]
     fn a_damaged_record_is_corrupt_wherever_it_ends() {
         let alice = login("alice");
-        let record = of_session(&alice).unwrap();
+        let record = alice.to_exposed_bytes();
         for end in 0..record.len() {
             let error = session(&record[..end], alice.user()).unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{end}");
         }
-        let other = [login("alice").id().to_string().as_bytes(), &record[ID_LEN..]].concat();
-        assert!(session(&other, alice.user()).is_err(), "two ids");
+        let record = of_challenge(&challenge_of("alice")).unwrap();
+        for end in 0..record.len() {
+            let error = challenge(&record[..end], alice.user()).unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{end}");
+        }
+        let other = [&b"f"[..], &record[1..]].concat();
+        assert!(challenge(&other, alice.user()).is_err(), "two revisions");
     }
 
     #[test]
     fn rule_13_an_unreadable_record_is_not_quoted() {
-        let json = r#"{"user":"a","id":"1","token":"t","issued_at":"planted","expires_at":"x"}"#;
-        let record = format!("{}{json}", "0".repeat(32));
-        let error = session(record.as_bytes(), &UserId::new("a").unwrap()).unwrap_err();
-        let shown = format!("{error} {error:?} {}", error.source().unwrap());
-        assert!(!shown.contains("planted"), "{shown}");
+        let alice = UserId::new("alice").unwrap();
+        let record = format!("{}{{\"user\":\"alice\",\"phone\":[\"planted\"]}}", "0".repeat(16));
+        for error in [
+            challenge(record.as_bytes(), &alice).unwrap_err(),
+            session(record.as_bytes(), &alice).unwrap_err(),
+        ] {
+            let shown = format!("{error} {error:?} {}", error.source().unwrap());
+            assert!(!shown.contains("planted"), "{shown}");
+        }
     }
 
     #[test]
     fn the_buffer_does_not_grow() {
-        let record = of_session(&login("alice")).unwrap();
+        let record = of_challenge(&challenge_of("alice")).unwrap();
         assert_eq!(record.len(), record.capacity());
     }
 }

@@ -25,7 +25,7 @@ impl SessionStore for RedisStore {
         };
         let message = feed::message(&Change::Saved { user: user.clone(), id: session.id() });
         let request = Request::script(&script::SAVE, self.keys().session(user))
-            .secret(record::of_session(session)?)
+            .secret(session.to_exposed_bytes())
             .arg(life.to_string())
             .arg(self.keys().channel())
             .arg(message);
@@ -39,7 +39,7 @@ impl SessionStore for RedisStore {
 
     async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
         let request = Request::script(&script::REMOVE_IF_CURRENT, self.keys().session(user))
-            .arg(id.to_string())
+            .arg(id.to_bytes())
             .arg(self.keys().channel())
             .arg(feed::message(&Change::Removed { user: user.clone() }));
         Ok(yes_or_no(&self.client().call(request).await?)?)

@@ -106,7 +106,9 @@ pub use reauth::{
     DeclineReason, Declined, InvalidPurpose, Purpose, ReauthReason, ReauthRequired, Reauthenticate,
 };
 pub use secret::{AccessToken, ApiKey, InvalidSecret};
-pub use session::{InvalidSession, InvalidSessionId, Session, SessionBuilder, SessionId};
+pub use session::{
+    InvalidExposed, InvalidSession, InvalidSessionId, Session, SessionBuilder, SessionId,
+};
 pub use shown::{Chain, redacted_url};
 #[cfg(feature = "serde")]
 pub use store::ExposedSession;

@@ -17,7 +17,7 @@ use zeroize::{Zeroize, Zeroizing};
 pub struct AccessToken(HeaderValue);
 
 impl AccessToken {
-    const SCHEME: &str = "Bearer ";
+    pub(crate) const SCHEME: &str = "Bearer ";
 
     /// Checks a token and takes it over.
     ///
@@ -133,8 +133,12 @@ impl AsRef<[u8]> for Wiped {
 }
 
 /// The longest token, sealed, takes less.
-#[cfg(any(feature = "sealed", feature = "serde"))]
 const MAX_KEPT_BYTES: usize = InvalidSecret::MAX_BYTES / 2 * 3;
+
+/// Whether it is a token that a store can have kept: see [`AccessToken::kept`].
+pub(crate) fn check_kept(token: &str) -> Result<(), InvalidSecret> {
+    check("access token", token, MAX_KEPT_BYTES)
+}
 
 fn header_value(
     what: &'static str,

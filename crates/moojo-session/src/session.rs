@@ -12,8 +12,13 @@ use zeroize::Zeroizing;
 use crate::secret::AccessToken;
 use crate::user::UserId;
 
+mod exposed;
 mod id;
+mod parts;
 
+use parts::Parts;
+
+pub use exposed::InvalidExposed;
 pub use id::{InvalidSessionId, SessionId};
 
 /// One login of one user: the token with its end and with what Moojo said of the user.
@@ -146,6 +151,11 @@ impl Session {
         builder.build()
     }
 
+    fn token(&self) -> &str {
+        let token = &self.0.bytes[AccessToken::SCHEME.len()..usize::from(self.0.authorization_len)];
+        std::str::from_utf8(token).expect("made of a string")
+    }
+
     fn texts(&self) -> (&str, &str) {
         let texts = &self.0.bytes[usize::from(self.0.authorization_len)..];
         let texts = std::str::from_utf8(texts).expect("made of two strings");
@@ -251,42 +261,21 @@ impl SessionBuilder {
             Some(at) => nanos("issued_at", at)?,
             None => nanos("issued_at", expires_at - Session::DOCUMENTED_LIFE)?,
         };
-        if issued_nanos > expires_nanos {
-            return Err(InvalidSession::EndsBeforeIssued);
-        }
-        let (id_len, id_text) = text("public_user_id", &self.public_user_id)?;
-        let (_, key_text) = text("public_key", &self.public_key)?;
-        let authorization = self.token.authorization().as_bytes();
-        // Made in its final size: nothing is copied again.
-        let bytes = [authorization, id_text.as_bytes(), key_text.as_bytes()].concat();
-        Ok(Session(Arc::new(Record {
-            authorization_len: u16::try_from(authorization.len())
-                .expect("a token has some thousand bytes at most"),
-            bytes: Zeroizing::new(bytes.into_boxed_slice()),
+        let parts = Parts {
             user: self.user,
             id: self.id.unwrap_or_else(SessionId::random),
             issued_nanos,
             expires_nanos,
-            public_user_id_len: id_len,
-            has_public_user_id: self.public_user_id.is_some(),
-            has_public_key: self.public_key.is_some(),
-        })))
+            token: self.token.expose_secret(),
+            public_user_id: self.public_user_id.as_deref(),
+            public_key: self.public_key.as_deref(),
+        };
+        parts.into_session()
     }
 }
 
 fn nanos(field: &'static str, at: DateTime<Utc>) -> Result<i64, InvalidSession> {
     at.timestamp_nanos_opt().ok_or(InvalidSession::TimeOutOfRange { field })
-}
-
-fn text<'a>(
-    field: &'static str,
-    text: &'a Option<String>,
-) -> Result<(u16, &'a str), InvalidSession> {
-    let text = text.as_deref().unwrap_or_default();
-    match u16::try_from(text.len()) {
-        Ok(len) if text.len() <= SessionBuilder::MAX_TEXT_BYTES => Ok((len, text)),
-        _ => Err(InvalidSession::TextTooLong { field, bytes: text.len() }),
-    }
 }
 
 /// Why a [`SessionBuilder`] made no session.

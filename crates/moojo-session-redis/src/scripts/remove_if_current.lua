@@ -1,5 +1,5 @@
--- KEYS: session. ARGV: session id, channel, message.
-if redis.call('GETRANGE', KEYS[1], 0, 31) ~= ARGV[1] then
+-- KEYS: session. ARGV: session id (16 bytes), channel, message.
+if redis.call('GETRANGE', KEYS[1], 1, 16) ~= ARGV[1] then
     return 0
 end
 redis.call('DEL', KEYS[1])
