@@ -136,7 +136,7 @@ impl RedisStore {
         if pipe.is_empty() {
             return Ok(Vec::new());
         }
-        match self.client().call_at(node, Packet::Many(pipe)).await? {
+        match self.client().call_at(node, Packet::All(pipe)).await? {
             Value::Array(answers) => Ok(answers),
             _ => Err(Failure::Answer.into()),
         }

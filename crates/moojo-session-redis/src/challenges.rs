@@ -10,8 +10,7 @@ use crate::{millis, record, script};
 #[async_trait]
 impl ChallengeStore for RedisStore {
     async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
-        let request = Request::command("GET", self.keys().challenge(user));
-        match bytes(self.client().call(request).await?)? {
+        match bytes(self.client().get(self.keys().challenge(user)).await?)? {
             Some(record) => record::challenge(&record, user).map(Some),
             None => Ok(None),
         }

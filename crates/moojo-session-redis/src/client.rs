@@ -11,6 +11,7 @@ use crate::cluster::Cluster;
 use crate::config::Kind;
 use crate::error::Failure;
 use crate::finish::Finish;
+use crate::keys::Key;
 use crate::node::{Access, Limits, Node, Packet};
 use crate::request::Request;
 use crate::sentinel::Sentinels;
@@ -54,8 +55,12 @@ impl Client {
     /// is dead. Nothing is sent again of which the first may
     /// have been carried out: a login that was saved since would be lost.
     pub(crate) async fn call(&self, request: Request) -> Result<Value, StoreError> {
+        self.call_by(self.limit(), request).await
+    }
+
+    async fn call_by(&self, by: Instant, request: Request) -> Result<Value, StoreError> {
         let shared = Arc::clone(&self.0);
-        self.run(|by| async move {
+        finish(async move {
             match &shared.topology {
                 Topology::Single(node) => ask(node, &request, by).await,
                 // In boxes of their own, so that a call of a single server is a small thing.
@@ -70,6 +75,22 @@ impl Client {
         .await
     }
 
+    /// What is at a key: as [`call`](Self::call), but together with others where there are others.
+    pub(crate) async fn get(&self, key: Key) -> Result<Value, StoreError> {
+        let by = self.limit();
+        let topology = &self.0.topology;
+        if let Some(node) = topology.in_charge_of(&key)
+            && let Some(answer) = node.get_with_others(&key.name, by)
+        {
+            match topology.note(&node, answer.await) {
+                // It was not asked there. Whoever asks alone finds out where to.
+                Err(failure) if topology.has_it_elsewhere(&failure) => {}
+                answer => return answer.map_err(StoreError::from),
+            }
+        }
+        self.call_by(by, Request::command("GET", key)).await
+    }
+
     /// Sends `packet` to this server.
     pub(crate) async fn call_at(
         &self,
@@ -77,13 +98,15 @@ impl Client {
         packet: Packet,
     ) -> Result<Value, StoreError> {
         let node = Arc::clone(node);
-        self.run(|by| async move { node.send(&packet, by).await }).await
+        let by = self.limit();
+        finish(async move { node.send(&packet, by).await }).await
     }
 
     /// The servers that have keys, each some of them.
     pub(crate) async fn masters(&self) -> Result<Vec<Arc<Node>>, StoreError> {
         let shared = Arc::clone(&self.0);
-        self.run(|by| async move {
+        let by = self.limit();
+        finish(async move {
             match &shared.topology {
                 Topology::Single(node) => Ok(vec![Arc::clone(node)]),
                 Topology::Cluster(cluster) => cluster.masters(by).await,
@@ -108,18 +131,48 @@ impl Client {
         }
     }
 
-    async fn run<T, F>(&self, call: impl FnOnce(Instant) -> F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, Failure>> + Send + 'static,
-    {
-        Finish::new(call(self.limit())).await.map_err(StoreError::from)
-    }
-
     /// When a call that begins now is given up.
     fn limit(&self) -> Instant {
         Instant::now() + self.0.limits.operation
     }
+}
+
+impl Topology {
+    /// The server that has a key, as far as that is known without asking.
+    fn in_charge_of(&self, key: &Key) -> Option<Arc<Node>> {
+        match self {
+            Self::Single(node) => Some(Arc::clone(node)),
+            Self::Cluster(cluster) => cluster.known_owner(key.slot()),
+            Self::Sentinels(sentinels) => sentinels.current(),
+        }
+    }
+
+    /// Whether another server may have what a server that failed so has not.
+    fn has_it_elsewhere(&self, failure: &Failure) -> bool {
+        let is_elsewhere = matches!(
+            failure,
+            Failure::Moved { .. } | Failure::Ask { .. } | Failure::Unreachable(_)
+        );
+        is_elsewhere && matches!(self, Self::Cluster(_))
+    }
+
+    /// Looks at what came of something that was asked of `node`.
+    fn note<T>(&self, node: &Arc<Node>, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        match self {
+            Self::Single(_) => outcome,
+            Self::Cluster(cluster) => cluster.note(outcome),
+            Self::Sentinels(sentinels) => sentinels.note(node, outcome),
+        }
+    }
+}
+
+/// Makes a call, whether its caller stays or not.
+async fn finish<T, F>(call: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Failure>> + Send + 'static,
+{
+    Finish::new(call).await.map_err(StoreError::from)
 }
 
 /// Sends a request to a server, and the script that it names if the server does not know it.

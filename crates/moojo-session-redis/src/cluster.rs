@@ -66,10 +66,7 @@ impl Cluster {
                 false => ask(&node, request, by).await,
                 true => ask_there(&node, request, by).await,
             };
-            if answer.as_ref().is_err_and(Failure::doubts_topology) {
-                self.state.lock().doubted = true;
-            }
-            match answer {
+            match self.note(answer) {
                 Err(Failure::Moved { to }) => {
                     (node, asking) = (self.redirected(&node, &to)?, false);
                 }
@@ -86,6 +83,15 @@ impl Cluster {
             }
         }
         Err(Failure::Code("MOVED".to_owned()))
+    }
+
+    /// Looks at what came of something that was asked of a node: if it makes one doubt who has which
+    /// slots, the cluster is asked before the next.
+    pub(crate) fn note<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        if outcome.as_ref().is_err_and(Failure::doubts_topology) {
+            self.state.lock().doubted = true;
+        }
+        outcome
     }
 
     /// All nodes that have slots, in the order of their addresses.
@@ -106,13 +112,20 @@ impl Cluster {
         }
     }
 
+    /// The node that has a slot, if that is known and not in doubt.
+    pub(crate) fn known_owner(&self, slot: u16) -> Option<Arc<Node>> {
+        self.owner_by(&*self.known(Instant::now())?, slot)
+    }
+
     async fn owner(&self, slot: u16, by: Instant) -> Result<Arc<Node>, Failure> {
         let slots = self.slots(by).await?;
+        self.owner_by(&slots, slot).ok_or_else(|| Failure::Code("CLUSTERDOWN".to_owned()))
+    }
+
+    fn owner_by(&self, slots: &Slots, slot: u16) -> Option<Arc<Node>> {
         let at = slots.0.partition_point(|range| range.last < slot);
-        match slots.0.get(at).filter(|range| range.first <= slot) {
-            Some(range) => Ok(self.node(&range.master)),
-            None => Err(Failure::Code("CLUSTERDOWN".to_owned())),
-        }
+        let range = slots.0.get(at).filter(|range| range.first <= slot)?;
+        Some(self.node(&range.master))
     }
 
     /// The node that another one named as `host:port`; without a host it is on the same.
@@ -185,7 +198,7 @@ async fn ask_there(node: &Node, request: &Request, by: Instant) -> Result<Value,
     let asking = |command| {
         let mut both = pipe();
         both.add_command(cmd("ASKING")).add_command(command);
-        Packet::Many(both)
+        Packet::All(both)
     };
     let answer = match node.send(&asking(request.short()), by).await {
         Err(failure) if failure.is_no_script() => node.send(&asking(request.whole()), by).await,

@@ -29,10 +29,15 @@
 //! - **Each call is sent once.** If the answer does not come, the call fails, and nobody but the caller
 //!   decides whether to try again. A save that a client repeats by itself could displace a login that
 //!   came in between, and a quota would be used twice.
+//! - **Loads share the way.** A load that begins while others are under way on its connection goes out
+//!   with those that wait, at most 64 in one piece, as a pipeline of `GET`s: each gets its own answer,
+//!   or its own error. Four such pieces are under way at once, and the next load waits for the first
+//!   of them to be answered. None joins a piece that has gone out: a load sees all that was
+//!   acknowledged before it began. When more than 4,096 wait, the others go out one by one.
 //! - **No answer goes to another caller.** A connection that owes an answer when the time is over is
 //!   given up, with whatever comes on it later.
 //! - **Callers may leave.** A call whose future is dropped goes on in a task of its own: it happens
-//!   wholly or not at all.
+//!   wholly or not at all. (A load that has not gone out is not sent.) Nobody else notices.
 //! - **The server's clock does not matter.** A key lives for the rest of its session by the clock of
 //!   the process that saves it, and who loads it looks at the end again.
 //! - **No secret is shown.** Errors have the first word of what Redis said and no more, because Redis

@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, Pipeline, Value};
-use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::Failure;
+
+mod lane;
+mod loads;
+
+use lane::Lane;
 
 /// How to talk to any server of the store: the login, TLS and limits. Only the address differs.
 #[derive(Debug, Clone)]
@@ -48,8 +52,10 @@ impl Access {
 /// What goes to a server in one piece.
 pub(crate) enum Packet {
     One(Cmd),
-    /// The answers are those of all, in order.
-    Many(Pipeline),
+    /// The answers are those of all, in order. One error is the error of all.
+    All(Pipeline),
+    /// The answers are those of all, in order, and each may be an error.
+    Each(Pipeline),
 }
 
 /// A server. It is connected to when it is first needed, and again whenever a connection is spoiled.
@@ -59,23 +65,6 @@ pub(crate) struct Node {
     address: ConnectionAddr,
     lanes: Box<[Lane]>,
     next: AtomicUsize,
-}
-
-/// The place of one connection.
-#[derive(Debug, Default)]
-struct Lane {
-    current: parking_lot::Mutex<Current>,
-    /// Held by whoever makes the connection.
-    connecting: Mutex<()>,
-}
-
-#[derive(Debug, Default)]
-struct Current {
-    connection: Option<MultiplexedConnection>,
-    /// Goes up with each connection, so that a late failure does not retire a newer one.
-    generation: u64,
-    /// The last attempt that failed, for those who waited for it.
-    failed: Option<(Instant, Failure)>,
 }
 
 impl Node {
@@ -94,26 +83,11 @@ impl Node {
     /// A connection that owes an answer when the time is over is given up, with whatever comes on it
     /// later. That also gets rid of connections that a network has silently forgotten.
     pub(crate) async fn send(&self, packet: &Packet, by: Instant) -> Result<Value, Failure> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let lane = &self.lanes[turn % self.lanes.len()];
-        let (mut connection, generation) = match lane.there() {
-            Some(there) => there,
-            None => Box::pin(lane.connection(self, by)).await?,
-        };
-        let answer = async {
-            match packet {
-                Packet::One(cmd) => cmd.query_async::<Value>(&mut connection).await,
-                Packet::Many(pipe) => pipe.query_async::<Value>(&mut connection).await,
-            }
-        };
-        let answer = match timeout_at(by, answer).await {
-            Ok(answer) => answer.map_err(Failure::from),
-            Err(_) => Err(Failure::TimedOut),
-        };
-        if answer.as_ref().is_err_and(Failure::spoils_connection) {
-            lane.retire(generation);
-        }
-        answer
+        self.lanes[self.next_lane()].send(self, packet, by).await
+    }
+
+    fn next_lane(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed) % self.lanes.len()
     }
 
     /// A connection of its own that listens to these channels.
@@ -137,55 +111,6 @@ impl Node {
         match timeout_at(by, client.get_multiplexed_async_connection_with_config(&config)).await {
             Ok(connected) => connected.map_err(unreachable),
             Err(_) => Err(Failure::Unreachable(TOO_LONG.to_owned())),
-        }
-    }
-}
-
-impl Lane {
-    /// A connection where there is none, made by one of those who ask for it. If that fails, it has
-    /// failed for all who wait by then.
-    async fn connection(
-        &self,
-        node: &Node,
-        by: Instant,
-    ) -> Result<(MultiplexedConnection, u64), Failure> {
-        let asked = Instant::now();
-        let Ok(_connecting) = timeout_at(by, self.connecting.lock()).await else {
-            return Err(Failure::Unreachable(TOO_LONG.to_owned()));
-        };
-        if let Some(there) = self.there() {
-            return Ok(there);
-        }
-        if let Some((when, failure)) = &self.current.lock().failed
-            && *when >= asked
-        {
-            return Err(failure.clone());
-        }
-        let connected = Box::pin(node.connect(by)).await;
-        let mut current = self.current.lock();
-        match connected {
-            Ok(connection) => {
-                current.connection = Some(connection.clone());
-                current.generation += 1;
-                current.failed = None;
-                Ok((connection, current.generation))
-            }
-            Err(failure) => {
-                current.failed = Some((Instant::now(), failure.clone()));
-                Err(failure)
-            }
-        }
-    }
-
-    fn there(&self) -> Option<(MultiplexedConnection, u64)> {
-        let current = self.current.lock();
-        Some((current.connection.clone()?, current.generation))
-    }
-
-    fn retire(&self, generation: u64) {
-        let mut current = self.current.lock();
-        if current.generation == generation {
-            current.connection = None;
         }
     }
 }

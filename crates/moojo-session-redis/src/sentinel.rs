@@ -42,15 +42,19 @@ impl Sentinels {
         outcome
     }
 
+    /// The master, as far as it is known without asking.
+    pub(crate) fn current(&self) -> Option<Arc<Node>> {
+        self.current.lock().clone()
+    }
+
     pub(crate) async fn master(&self, by: Instant) -> Result<Arc<Node>, Failure> {
-        let there = || self.current.lock().clone();
-        if let Some(node) = there() {
+        if let Some(node) = self.current() {
             return Ok(node);
         }
         let Ok(_asking) = timeout_at(by, self.asking.lock()).await else {
             return Err(Failure::Unreachable("no sentinel answers in time".to_owned()));
         };
-        if let Some(node) = there() {
+        if let Some(node) = self.current() {
             return Ok(node);
         }
         let node = Arc::new(Node::new(self.access.clone(), self.ask(by).await?));

@@ -10,7 +10,7 @@ use crate::{feed, millis, record, script};
 #[async_trait]
 impl SessionStore for RedisStore {
     async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
-        let value = self.client().call(Request::command("GET", self.keys().session(user))).await?;
+        let value = self.client().get(self.keys().session(user)).await?;
         match bytes(value)? {
             Some(record) => record::session(&record, user),
             None => Ok(None),
