@@ -52,8 +52,8 @@ impl Client {
     /// Sends a request, once, to the server that has its key.
     ///
     /// A caller who leaves neither stops it halfway, nor keeps it from finding out that a connection
-    /// is dead. Nothing is sent again of which the first may
-    /// have been carried out: a login that was saved since would be lost.
+    /// is dead. Nothing is sent again of which the first may have been carried out: a login that was
+    /// saved since would be lost.
     pub(crate) async fn call(&self, request: Request) -> Result<Value, StoreError> {
         self.call_by(self.limit(), request).await
     }

@@ -57,7 +57,6 @@ impl Node {
     ) -> Option<impl Future<Output = Result<Value, Failure>> + use<>> {
         let number = self.next_lane();
         let lane = &self.lanes[number];
-        let (answer, answered) = oneshot::channel();
         let mut state = lane.loads.0.lock();
         let is_alone = state.runs.is_empty() && !lane.is_busy();
         if is_alone || state.waiting.len() >= WAITING {
@@ -65,6 +64,7 @@ impl Node {
         }
         let mut get = cmd("GET");
         get.arg(key);
+        let (answer, answered) = oneshot::channel();
         state.waiting.push_back(Load { get, by, answer });
         let run = state.begin_run(by);
         // A runtime that ends drops the task here, which then takes the lock.
