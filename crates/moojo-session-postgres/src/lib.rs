@@ -63,8 +63,8 @@
 //!
 //! # Loads
 //!
-//! A load is one `select` by the user's id. While more than four are under way, or a statement of
-//! several is, those that come are collected, and go out as one statement for up to 128 users as soon
+//! A load is one `select` by the user's id. While four of these or a statement for several users are
+//! under way, those that come are collected, and go out as one statement for up to 128 users as soon
 //! as the one before it is answered: that takes the server and this process much less than a statement
 //! for each. A load then waits, at worst, for the answer to the statement before its own. Each has its
 //! own time limit and its own outcome, whoever leaves, and sees whatever was acknowledged before it
