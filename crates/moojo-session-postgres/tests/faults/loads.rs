@@ -143,6 +143,8 @@ fn loads_that_went_out_together_do_not_need_each_others_runtime() {
         let server = Postgres::start(&[]).await;
         let (store, control) = (store(&server.url()), client(&server.url()).await);
         store.save(&login("user-0")).await.unwrap();
+        // The connection is of this runtime, and stays.
+        assert!(store.load(&user("user-0")).await.unwrap().is_some());
         control.batch_execute(HOLD).await.unwrap();
         (server, store, control)
     });
