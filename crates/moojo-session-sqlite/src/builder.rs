@@ -6,12 +6,14 @@ use std::time::Duration;
 use moojo_session::{Clock, StoreError, SystemClock};
 
 use crate::database::Database;
+use crate::desk::Desk;
 use crate::feed::Feed;
 use crate::link::Link;
 use crate::log;
 use crate::migrate::{self, OpenError};
 use crate::queue::Queue;
 use crate::reader::Reader;
+use crate::reads::{Reading, Reads};
 use crate::store::{Inner, SqliteStore};
 use crate::upkeep::Upkeep;
 use crate::writer::Writer;
@@ -25,6 +27,8 @@ pub struct SqliteStoreBuilder {
     busy_timeout: Duration,
     operation_timeout: Duration,
     readers: usize,
+    reading: Reading,
+    cache_bytes: u64,
     queue: usize,
     max_bytes: Option<u64>,
     clock: Arc<dyn Clock>,
@@ -52,6 +56,8 @@ impl SqliteStoreBuilder {
             busy_timeout: Duration::from_secs(2),
             operation_timeout: Duration::from_secs(3),
             readers: 2,
+            reading: Reading::OwnThreads,
+            cache_bytes: 16 << 20,
             queue: 4096,
             max_bytes: None,
             clock: Arc::new(SystemClock),
@@ -80,9 +86,22 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// How many threads read. 2 unless set.
+    /// How many threads read, with a connection each. 2 unless set.
     pub fn readers(mut self, readers: usize) -> Self {
         self.readers = readers;
+        self
+    }
+
+    /// Where sessions and logins are read. [`Reading::OwnThreads`] unless set.
+    pub fn reading(mut self, reading: Reading) -> Self {
+        self.reading = reading;
+        self
+    }
+
+    /// How much of the file each connection keeps in memory, if it reads so much: what is not there
+    /// comes from the operating system or the disk. 16 MiB unless set.
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        self.cache_bytes = bytes;
         self
     }
 
@@ -133,6 +152,7 @@ impl SqliteStoreBuilder {
             durability: self.durability,
             busy_timeout: self.busy_timeout,
             max_bytes: self.max_bytes,
+            cache_bytes: self.cache_bytes,
             opened: OnceLock::new(),
         });
         database.create_file()?;
@@ -144,13 +164,16 @@ impl SqliteStoreBuilder {
         let (feed, teller) = Feed::new(Arc::clone(&database), presence.clone(), known);
         let (reads, read_jobs) = Queue::new(self.queue, self.operation_timeout);
         let (writes, jobs) = Queue::new(self.queue, self.operation_timeout);
-        for _ in 0..self.readers {
+        let desks = (0..self.readers).map(|_| {
             let link = Link::new(Arc::clone(&database), Database::reader);
-            let mut link = link.with(presence.clone());
-            link.get()?;
-            let reader = Reader { link, jobs: read_jobs.clone() };
+            Desk::new(link.with(presence.clone()))
+        });
+        let desks: Arc<[Desk]> = desks.collect::<Result<_, _>>()?;
+        for number in 0..self.readers {
+            let reader = Reader { desks: Arc::clone(&desks), number, jobs: read_jobs.clone() };
             start("moojo-sql-read", move || reader.run())?;
         }
+        let reads = Reads::new(reads, desks, self.reading);
         let path = database.path.clone();
         let upkeep = Upkeep::new(Arc::clone(&self.clock));
         let patience = self.busy_timeout;

@@ -27,7 +27,7 @@ const REMOVE: &str = "delete from challenges where user = ?1 and revision = ?2";
 impl ChallengeStore for SqliteStore {
     async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
         let user = user.clone();
-        self.reads().call(move |db| load(db, &user)).await
+        self.reads().look_up(move |db| load(db, &user)).await
     }
 
     async fn swap(

@@ -22,6 +22,8 @@ pub(crate) struct Database {
     pub(crate) durability: Durability,
     pub(crate) busy_timeout: Duration,
     pub(crate) max_bytes: Option<u64>,
+    /// How much of it a connection keeps in memory.
+    pub(crate) cache_bytes: u64,
     /// Which file it is that stands there, once it was opened.
     pub(crate) opened: OnceLock<Identity>,
 }
@@ -130,12 +132,14 @@ impl Database {
             Durability::Full => "full; pragma fullfsync = on; pragma checkpoint_fullfsync = on",
             Durability::Normal => "normal",
         };
+        // In KiB, if it is below 0.
+        let cache = -i64::try_from((self.cache_bytes / 1024).clamp(1, 1 << 30)).unwrap_or(1 << 30);
         // What is deleted is overwritten; nothing goes to a temporary file; nothing that stands in
         // the file's schema is trusted; a WAL that has grown in a rush is cut back.
         db.execute_batch(&format!(
             "pragma synchronous = {synchronous}; pragma secure_delete = on; \
              pragma temp_store = memory; pragma foreign_keys = on; pragma trusted_schema = off; \
-             pragma cell_size_check = on; pragma journal_size_limit = 4194304;"
+             pragma cell_size_check = on; pragma cache_size = {cache}; pragma journal_size_limit = 4194304;"
         ))?;
         Ok(db)
     }
@@ -155,6 +159,7 @@ mod tests {
                 durability,
                 busy_timeout: Duration::from_secs(1),
                 max_bytes: Some(1 << 20),
+                cache_bytes: 4 << 20,
                 opened: OnceLock::new(),
             };
             database.create_file().unwrap();
@@ -167,6 +172,7 @@ mod tests {
             is("synchronous", synchronous);
             is("secure_delete", 1);
             is("temp_store", 2);
+            is("cache_size", -4096);
             is("trusted_schema", 0);
             is("max_page_count", (1 << 20) / 4096);
             let mode: String =

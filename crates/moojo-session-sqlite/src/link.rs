@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use moojo_session::StoreError;
@@ -43,7 +44,22 @@ impl Link {
         if self.db.is_none() {
             self.db = Some((self.open)(&self.database)?);
         }
-        self.database.ensure_in_place()?;
+        self.ensure_in_place()?;
+        self.opened()
+    }
+
+    /// Fails if the file that the store was opened on is not in its place.
+    pub(crate) fn ensure_in_place(&self) -> Result<(), Failure> {
+        self.database.ensure_in_place()
+    }
+
+    /// How long its connection waits for somebody else's lock, if it reads.
+    pub(crate) fn patience(&self) -> Duration {
+        self.database.busy_timeout
+    }
+
+    /// The connection, which has been opened.
+    pub(crate) fn opened(&self) -> Result<&Connection, Failure> {
         self.current().ok_or_else(|| StoreError::unavailable("no connection").into())
     }
 

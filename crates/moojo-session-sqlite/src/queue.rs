@@ -17,6 +17,9 @@ pub(crate) trait Job: Send {
     /// not happen.
     fn is_awaited(&self) -> bool;
 
+    /// Whether it takes much longer than others.
+    fn is_long(&self) -> bool;
+
     /// Does the work. The writer may have to do it again, if a transaction was lost with it.
     fn run(&mut self, db: &Connection) -> Result<(), Failure>;
 
@@ -48,7 +51,7 @@ impl Queue {
         T: Send + 'static,
         F: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
     {
-        self.call_within(self.limit, work).await
+        self.call_within(self.limit, work, false).await
     }
 
     /// The same of work that takes ten times as long.
@@ -57,10 +60,15 @@ impl Queue {
         T: Send + 'static,
         F: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
     {
-        self.call_within(self.limit.saturating_mul(10), work).await
+        self.call_within(self.limit.saturating_mul(10), work, true).await
     }
 
-    async fn call_within<T, F>(&self, limit: Duration, work: F) -> Result<T, StoreError>
+    async fn call_within<T, F>(
+        &self,
+        limit: Duration,
+        work: F,
+        is_long: bool,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
@@ -71,7 +79,7 @@ impl Queue {
             .map_err(|_| StoreError::unavailable(format!("the queue was full for {limit:?}")))?
             .map_err(|_| gone())?;
         let (reply, answer) = oneshot::channel();
-        let call = Call { work, value: None, reply, _place: place };
+        let call = Call { work, value: None, is_long, reply, _place: place };
         self.jobs.send(Box::new(call)).map_err(|_| gone())?;
         match timeout_at(end, answer).await {
             Ok(answer) => answer.unwrap_or_else(|_| Err(gone())),
@@ -90,6 +98,7 @@ fn gone() -> StoreError {
 struct Call<T, F> {
     work: F,
     value: Option<T>,
+    is_long: bool,
     reply: oneshot::Sender<Result<T, StoreError>>,
     /// Its place in the queue, until it is answered.
     _place: OwnedSemaphorePermit,
@@ -102,6 +111,10 @@ where
 {
     fn is_awaited(&self) -> bool {
         !self.reply.is_closed()
+    }
+
+    fn is_long(&self) -> bool {
+        self.is_long
     }
 
     fn run(&mut self, db: &Connection) -> Result<(), Failure> {

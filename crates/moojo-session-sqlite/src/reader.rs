@@ -1,33 +1,53 @@
 //! The threads of a store that read. In SQLite's WAL mode they wait neither for those who write nor
 //! for each other.
 
+use std::sync::Arc;
+
 use crossbeam_channel::Receiver;
 
-use crate::error::{Failure, caught};
-use crate::link::Link;
+use crate::desk::Desk;
 use crate::queue::Job;
 
 pub(crate) struct Reader {
-    pub(crate) link: Link,
+    /// Its own among them.
+    pub(crate) desks: Arc<[Desk]>,
+    pub(crate) number: usize,
     pub(crate) jobs: Receiver<Box<dyn Job>>,
 }
 
 impl Reader {
+    /// How many calls are done in one go.
+    const MOST: usize = 32;
+
     /// Until the store is gone and its queue empty.
-    pub(crate) fn run(mut self) {
-        while let Ok(mut job) = self.jobs.recv() {
-            if job.is_awaited() {
-                let error = self.read(&mut *job).err().map(Failure::into_store_error);
-                job.answer(error);
+    pub(crate) fn run(self) {
+        let Some(desk) = self.desks.get(self.number) else { return };
+        while let Ok(first) = self.jobs.recv() {
+            // Nobody should wait behind it for long.
+            if first.is_long() {
+                desk.read_all(|| vec![first]);
+                continue;
+            }
+            let mut long = None;
+            desk.read_all(|| self.take(first, &mut long));
+            if let Some(long) = long {
+                desk.read_all(|| vec![long]);
             }
         }
     }
 
-    fn read(&mut self, job: &mut dyn Job) -> Result<(), Failure> {
-        let outcome = self.link.get().and_then(|db| caught(|| job.run(db)));
-        if outcome.as_ref().is_err_and(Failure::spoils_connection) {
-            self.link.discard();
+    /// This thread's share of what waits, up to one that takes long.
+    fn take(&self, first: Box<dyn Job>, long: &mut Option<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+        let share = (self.jobs.len() / self.desks.len()).min(Self::MOST);
+        let mut jobs = Vec::with_capacity(share + 1);
+        jobs.push(first);
+        for job in self.jobs.try_iter().take(share) {
+            if job.is_long() {
+                *long = Some(job);
+                break;
+            }
+            jobs.push(job);
         }
-        outcome
+        jobs
     }
 }

@@ -30,7 +30,7 @@ const REPLACE: &str = "
 impl SessionStore for SqliteStore {
     async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
         let user = user.clone();
-        let session = self.reads().call(move |db| load(db, &user)).await?;
+        let session = self.reads().look_up(move |db| load(db, &user)).await?;
         Ok(session.filter(|session| !session.has_expired_at(self.now())))
     }
 

@@ -8,6 +8,7 @@ use moojo_session::Clock;
 use crate::builder::SqliteStoreBuilder;
 use crate::feed::Feed;
 use crate::queue::Queue;
+use crate::reads::Reads;
 
 /// Sessions, logins under way, quotas and leases in a file of this machine, which several processes
 /// may share.
@@ -22,7 +23,7 @@ pub struct SqliteStore(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) path: PathBuf,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) reads: Queue,
+    pub(crate) reads: Reads,
     pub(crate) writes: Queue,
     pub(crate) feed: Feed,
 }
@@ -45,7 +46,7 @@ impl SqliteStore {
         self.0.clock.now()
     }
 
-    pub(crate) fn reads(&self) -> &Queue {
+    pub(crate) fn reads(&self) -> &Reads {
         &self.0.reads
     }
 

@@ -11,7 +11,7 @@ use moojo_session::{
     LeaseStore, Quota, Revision, SealedStore, SealingKey, Session, SessionId, SessionStore,
     StoreError, UserId, async_trait, conformance,
 };
-use moojo_session_sqlite::SqliteStore;
+use moojo_session_sqlite::{Reading, SqliteStore};
 use tempfile::TempDir;
 
 async fn open(path: &Path) -> SqliteStore {
@@ -45,6 +45,15 @@ async fn sessions() {
     let shared = files.empty().await;
     conformance::session_store(async || shared.clone()).await.assert_passed();
     conformance::session_admin(async || files.empty().await).await.assert_passed();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_read_on_the_calling_thread() {
+    let files = Files::new();
+    let builder = SqliteStore::builder(files.next()).reading(Reading::CallingThread);
+    let shared = builder.open().await.unwrap();
+    conformance::session_store(async || shared.clone()).await.assert_passed();
+    conformance::challenge_store(async || shared.clone()).await.assert_passed();
 }
 
 /// The store behind encryption.

@@ -9,6 +9,7 @@ mod full;
 mod locked;
 mod open;
 mod read_only;
+mod reading;
 mod records;
 mod secrets;
 mod threads;

@@ -1,0 +1,113 @@
+//! A connection to read with. A thread of the store works at it, or for a moment whoever calls.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+
+use crate::error::{Failure, caught};
+use crate::link::Link;
+use crate::queue::Job;
+
+pub(crate) struct Desk(Mutex<Seat>);
+
+struct Seat {
+    link: Link,
+    /// When it was last seen that the file is in its place.
+    seen: Instant,
+}
+
+impl Desk {
+    /// How long a caller takes it that the file is still in its place.
+    const TRUST: Duration = Duration::from_millis(1);
+
+    /// A desk with a connection that is open.
+    pub(crate) fn new(mut link: Link) -> Result<Self, Failure> {
+        link.get()?;
+        Ok(Self(Mutex::new(Seat { link, seen: Instant::now() })))
+    }
+
+    /// What `work` gives, if nobody is at the desk and nothing has to be waited for. None if a
+    /// thread has to do it, which also says what is wrong.
+    pub(crate) fn try_read<T>(
+        &self,
+        now: Instant,
+        work: impl FnOnce(&Connection) -> Result<T, Failure>,
+    ) -> Option<T> {
+        let mut seat = self.0.try_lock()?;
+        if now.saturating_duration_since(seat.seen) >= Self::TRUST {
+            seat.link.ensure_in_place().ok()?;
+            seat.seen = now;
+        }
+        // A thread opens it, if it has to be.
+        let db = seat.link.current()?;
+        let patience = seat.link.patience();
+        db.busy_timeout(Duration::ZERO).ok()?;
+        let outcome = caught(|| work(db));
+        let is_patient = db.busy_timeout(patience).is_ok();
+        if !is_patient || outcome.as_ref().is_err_and(Failure::spoils_connection) {
+            seat.link.discard();
+        }
+        outcome.ok()
+    }
+
+    /// Does the jobs that `take` gives, and answers each. They see what was committed before `take`
+    /// was called, whatever is committed meanwhile.
+    pub(crate) fn read_all(&self, take: impl FnOnce() -> Vec<Box<dyn Job>>) {
+        let mut seat = self.0.lock();
+        let mut jobs = take();
+        jobs.retain(|job| job.is_awaited());
+        if jobs.len() < 2 {
+            for job in jobs {
+                seat.read(job);
+            }
+            return;
+        }
+        // One view of the file for all spares each of them its locks. It is taken by the first job
+        // that reads, and so after the last of them has come.
+        let begun = seat.link.get().and_then(|db| execute(db, "begin"));
+        let mut busy = begun.err().map(Failure::into_store_error);
+        for job in jobs {
+            match &busy {
+                Some(error) => job.answer(Some(error.clone())),
+                None => busy = seat.read(job),
+            }
+        }
+        seat.end_view();
+    }
+}
+
+impl Seat {
+    /// Does a job and answers it. Gives the error if no other job could be done either.
+    fn read(&mut self, mut job: Box<dyn Job>) -> Option<moojo_session::StoreError> {
+        let in_view = self.link.current().is_some_and(|db| !db.is_autocommit());
+        let db = if in_view { self.link.opened() } else { self.link.get() };
+        let outcome = db.and_then(|db| caught(|| job.run(db)));
+        let Err(failure) = outcome else {
+            job.answer(None);
+            return None;
+        };
+        let is_busy = failure.is_busy();
+        if failure.spoils_connection() {
+            self.link.discard();
+        }
+        let error = failure.into_store_error();
+        job.answer(Some(error.clone()));
+        is_busy.then_some(error)
+    }
+
+    fn end_view(&mut self) {
+        let Some(db) = self.link.current() else { return };
+        if !db.is_autocommit() && execute(db, "commit").is_err() {
+            self.link.discard();
+        }
+    }
+}
+
+fn execute(db: &Connection, sql: &str) -> Result<(), Failure> {
+    db.prepare_cached(sql)?.execute(())?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

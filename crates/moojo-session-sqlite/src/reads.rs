@@ -1,0 +1,101 @@
+//! How a call that reads gets its answer: from a thread of the store, or where it is called.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use moojo_session::StoreError;
+use rusqlite::Connection;
+
+use crate::desk::Desk;
+use crate::error::Failure;
+use crate::pace::Pace;
+use crate::queue::Queue;
+
+/// Where a session, or a login under way, is read.
+///
+/// Reading a page that is in memory takes some microseconds; the way to another thread and back takes
+/// several times as long. A page that is not in memory takes as long as the disk does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Reading {
+    /// On threads of the store: whatever the disk does, no thread of the runtime waits for it, and
+    /// each call keeps its time limit.
+    #[default]
+    OwnThreads,
+    /// On the thread that polls the call, as long as reads there are quick, one has a
+    /// [connection](crate::SqliteStoreBuilder::readers) at once, and nobody has the file locked.
+    /// All others, and whatever fails, go to the threads of the store.
+    ///
+    /// It is for disks that never make anybody wait for long, and files that fit into memory. **A
+    /// read that meets a page on the disk blocks its thread, and all that runs there, until the disk
+    /// has answered**, as many threads at once as there are connections; the time limit does not hold
+    /// for it. When reads have taken more than 100 microseconds on average, and that has come to 50
+    /// milliseconds, all go to the threads of the store; each second after that one is tried.
+    ///
+    /// That the file is [still in its place](crate#the-file) is looked at once a millisecond here.
+    CallingThread,
+}
+
+/// The calls that read.
+#[derive(Debug)]
+pub(crate) struct Reads {
+    queue: Queue,
+    here: Option<Here>,
+}
+
+/// What is needed to read on the calling thread.
+struct Here {
+    desks: Arc<[Desk]>,
+    pace: Pace,
+    /// What its times are counted from.
+    start: Instant,
+}
+
+impl Reads {
+    pub(crate) fn new(queue: Queue, desks: Arc<[Desk]>, reading: Reading) -> Self {
+        let here = Here { desks, pace: Pace::default(), start: Instant::now() };
+        Self { queue, here: (reading == Reading::CallingThread).then_some(here) }
+    }
+
+    /// What `work` gives, which looks up one row. If the future is dropped, nothing has happened.
+    pub(crate) async fn look_up<T, F>(&self, mut work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        if let Some(here) = &self.here {
+            // Who does nothing but look up lets others run as well.
+            tokio::task::consume_budget().await;
+            if let Some(found) = here.try_read(&mut work) {
+                return Ok(found);
+            }
+        }
+        self.queue.call(work).await
+    }
+
+    /// What `work` gives, which may read much, on a thread of the store.
+    pub(crate) async fn long_call<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        self.queue.long_call(work).await
+    }
+}
+
+impl Here {
+    /// None if a thread of the store has to do it.
+    fn try_read<T>(&self, work: &mut impl FnMut(&Connection) -> Result<T, Failure>) -> Option<T> {
+        let now = Instant::now();
+        let turn = self.pace.begin(now - self.start)?;
+        let found = self.desks.iter().find_map(|desk| desk.try_read(now, &mut *work));
+        self.pace.end(&turn, self.start.elapsed());
+        found
+    }
+}
+
+impl std::fmt::Debug for Here {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Here").field("pace", &self.pace).finish_non_exhaustive()
+    }
+}
