@@ -30,7 +30,7 @@ pub fn measure(plan: &Plan, runtime: &Runtime, people: &People) -> Figures {
     let on_caller = runtime.block_on(builder.open()).expect("the file is there");
     let bytes = bytes(runtime, people, &store, &path);
     let loads = IN_FLIGHT.map(|in_flight| {
-        let select = |connect: fn(&Path) -> Connection, parses: bool| {
+        let select = |parses: bool| {
             let mut connections: Vec<_> =
                 (0..in_flight.min(READERS)).map(|_| connect(&path)).collect();
             move || {
@@ -49,9 +49,8 @@ pub fn measure(plan: &Plan, runtime: &Runtime, people: &People) -> Figures {
             }
         };
         let entrants = vec![
-            Entrant::new("rusqlite, prepared `select`, in threads", select(plain, false)),
-            Entrant::new("the same with the store's settings", select(connect, false)),
-            Entrant::new("the same, and the record read", select(connect, true)),
+            Entrant::new("rusqlite, prepared `select`, in threads", select(false)),
+            Entrant::new("the same, and the record read", select(true)),
             Entrant::new("**`SqliteStore::load`**, `OwnThreads`", || {
                 super::load(runtime, in_flight, plan.turn, &store, people)
             }),
@@ -114,18 +113,13 @@ fn open(runtime: &Runtime, path: &Path) -> SqliteStore {
     runtime.block_on(SqliteStore::builder(path).open()).expect("the file is made")
 }
 
-/// A connection as rusqlite makes it.
-fn plain(path: &Path) -> Connection {
-    Connection::open(path).expect("the file is there")
-}
-
 /// A connection with the store's settings.
 fn connect(path: &Path) -> Connection {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).expect("the file is there");
     db.execute_batch(
         "pragma busy_timeout = 2000; pragma synchronous = full; pragma secure_delete = on; \
-         pragma temp_store = memory; pragma cell_size_check = on; pragma cache_size = -16384;",
+         pragma temp_store = memory; pragma cell_size_check = on;",
     )
     .expect("it is set");
     db

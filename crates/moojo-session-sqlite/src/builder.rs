@@ -57,7 +57,7 @@ impl SqliteStoreBuilder {
             operation_timeout: Duration::from_secs(3),
             readers: 2,
             reading: Reading::OwnThreads,
-            cache_bytes: 16 << 20,
+            cache_bytes: 2 << 20,
             queue: 4096,
             max_bytes: None,
             clock: Arc::new(SystemClock),
@@ -99,7 +99,8 @@ impl SqliteStoreBuilder {
     }
 
     /// How much of the file each connection keeps in memory, if it reads so much: what is not there
-    /// comes from the operating system or the disk. 16 MiB unless set.
+    /// comes from the operating system or the disk. 2 MiB unless set, as SQLite has it. There is a
+    /// connection for each of the `readers`, one that writes, and one for the feed.
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.cache_bytes = bytes;
         self
