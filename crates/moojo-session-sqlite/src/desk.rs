@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use moojo_session::StoreError;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
@@ -79,7 +80,7 @@ impl Desk {
 
 impl Seat {
     /// Does a job and answers it. Gives the error if no other job could be done either.
-    fn read(&mut self, mut job: Box<dyn Job>) -> Option<moojo_session::StoreError> {
+    fn read(&mut self, mut job: Box<dyn Job>) -> Option<StoreError> {
         let in_view = self.link.current().is_some_and(|db| !db.is_autocommit());
         let db = if in_view { self.link.opened() } else { self.link.get() };
         let outcome = db.and_then(|db| caught(|| job.run(db)));
