@@ -36,9 +36,9 @@ pub fn measure(plan: &Plan, runtime: &Runtime, people: &People) -> Figures {
                     async move {
                         let id = people.id(pick).as_str();
                         let row = raw.query_one(&statement, &[&id]).await.expect("a session");
-                        let body: &str = row.get(1);
+                        let body: &[u8] = row.get(1);
                         if parses {
-                            parse(body.as_bytes(), people.id(pick));
+                            parse(body, people.id(pick));
                         }
                     }
                 })

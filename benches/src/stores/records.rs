@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use moojo_session::{
-    Challenge, ChallengeStore, ExposedSession, Quota, Session, SessionStore, UserId,
-};
+use moojo_session::{Challenge, ChallengeStore, Quota, Session, SessionStore, UserId};
 use tokio::runtime::Runtime;
 
 use crate::login::{session, user_id};
@@ -113,10 +111,9 @@ fn phone(user: usize) -> String {
     format!("+1555{user:07}")
 }
 
-/// What any store has to do with a record that it has got: read the JSON, check it, make a session.
-pub fn parse(json: &[u8], user: &UserId) -> Session {
-    let exposed: ExposedSession = serde_json::from_slice(json).expect("it is a record");
-    let session = Session::try_from(exposed).expect("it is a session");
+/// What any store has to do with a record that it has got: check it, make a session.
+pub fn parse(record: &[u8], user: &UserId) -> Session {
+    let session = Session::from_exposed_bytes(record).expect("it is a record");
     assert_eq!(session.user(), user);
     session
 }

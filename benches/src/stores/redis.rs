@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use moojo_session::{Session, SessionManager, UserId};
+use moojo_session::SessionManager;
 use moojo_session_redis::RedisStore;
 use moojo_testkit::Redis;
 use redis::AsyncConnectionConfig;
@@ -10,7 +10,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::runtime::Runtime;
 
 use super::contest::{self, Entrant};
-use super::records::People;
+use super::records::{People, parse};
 use super::{Bytes, Figures, IN_FLIGHT, Plan, turns};
 
 /// Measures on a server of its own.
@@ -38,7 +38,7 @@ pub fn measure(plan: &Plan, runtime: &Runtime, people: &People) -> Figures {
                             .expect("a value");
                         let value = value.expect("a session");
                         if parses {
-                            read(&value, people.id(pick));
+                            parse(&value, people.id(pick));
                         }
                     }
                 })
@@ -55,12 +55,6 @@ pub fn measure(plan: &Plan, runtime: &Runtime, people: &People) -> Figures {
         contest::hold(in_flight, plan.rounds, entrants)
     });
     Figures { loads: loads.into(), saves: saves(plan, runtime, people, &server), bytes }
-}
-
-/// What the store has to do with a record that it has got.
-fn read(record: &[u8], user: &UserId) {
-    let session = Session::from_exposed_bytes(record).expect("it is a record");
-    assert_eq!(session.user(), user);
 }
 
 /// What a manager does in front of it: calls a second, and how many commands came to the server.

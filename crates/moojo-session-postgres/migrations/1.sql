@@ -3,18 +3,19 @@
 -- In each table `keep_until` is the time by the server's clock up to which a row has to be kept;
 -- after it any process deletes it. Text is compared byte by byte (collation C).
 
--- Each user's session. `body` is the whole record as JSON, with the token in it.
+-- Each user's session. `body` is the whole record, in the form of `Session::to_exposed_bytes`, with
+-- the token in it.
 create table {schema}.sessions (
     user_id    text collate "C" primary key,
     session_id bytea not null check (length(session_id) = 16),
     expires_at timestamptz not null,
     saved_at   timestamptz not null,
     keep_until timestamptz not null,
-    body       text not null
+    body       bytea not null
 );
 create index sessions_keep_until on {schema}.sessions (keep_until);
 
--- Each user's login under way. A phone number is in `body`.
+-- Each user's login under way, as JSON. A phone number is in `body`.
 create table {schema}.challenges (
     user_id    text collate "C" primary key,
     revision   bigint not null,

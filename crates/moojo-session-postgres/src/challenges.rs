@@ -50,7 +50,8 @@ impl ChallengeStore for PostgresStore {
         let left = micros_left(next.lapses_at() - now);
         let body = written(next)?;
         let link = self.writes(user);
-        let parameters: [crate::Parameter<'_>; 4] = [&user, &revision, &left, &Hidden(&body)];
+        let parameters: [crate::Parameter<'_>; 4] =
+            [&user, &revision, &left, &Hidden(body.as_str())];
         let rows = match expected.map(number) {
             None => link.write(FIRST, &parameters).await?,
             Some(Some(expected)) => {

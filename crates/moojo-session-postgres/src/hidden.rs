@@ -5,17 +5,17 @@ use std::fmt;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-/// A text parameter with a token or a phone number in it. tokio-postgres writes the `Debug` of all
+/// A parameter with a token or a phone number in it. tokio-postgres writes the `Debug` of all
 /// parameters to the log when that is set to `debug`; this one's says nothing (rule 13).
-pub(crate) struct Hidden<'a>(pub(crate) &'a str);
+pub(crate) struct Hidden<T>(pub(crate) T);
 
-impl fmt::Debug for Hidden<'_> {
+impl<T> fmt::Debug for Hidden<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("•••")
     }
 }
 
-impl ToSql for Hidden<'_> {
+impl<T: ToSql> ToSql for Hidden<T> {
     fn to_sql(
         &self,
         ty: &Type,
@@ -25,7 +25,7 @@ impl ToSql for Hidden<'_> {
     }
 
     fn accepts(ty: &Type) -> bool {
-        <&str as ToSql>::accepts(ty)
+        T::accepts(ty)
     }
 
     to_sql_checked!();

@@ -99,7 +99,7 @@
 //!
 //! | table | key | what else |
 //! |---|---|---|
-//! | `sessions` | `user_id` | `session_id`, `expires_at`, `saved_at`, `keep_until`, `body`: the record as JSON, **with the token** |
+//! | `sessions` | `user_id` | `session_id`, `expires_at`, `saved_at`, `keep_until`, `body`: the record, as [`Session::to_exposed_bytes`](moojo_session::Session::to_exposed_bytes) has it, **with the token** |
 //! | `challenges` | `user_id` | `revision`, `keep_until`, `body`: the record as JSON, **with the phone number** |
 //! | `quotas` | `key`, with a **phone number** in some | `ends`: when each use falls out of its window; `granted`, `keep_until` |
 //! | `leases` | `user_id` | `holder`, `declined`, `keep_until` |

@@ -1,10 +1,9 @@
 //! The sessions themselves.
 
 use moojo_session::{
-    ChangeStream, ExposedSession, Session, SessionId, SessionStore, StoreError, UserId, async_trait,
+    ChangeStream, Session, SessionId, SessionStore, StoreError, UserId, async_trait,
 };
 use tokio_postgres::Row;
-use zeroize::Zeroizing;
 
 use crate::column;
 use crate::feed::Notice;
@@ -55,7 +54,7 @@ impl SessionStore for PostgresStore {
     async fn save(&self, session: &Session) -> Result<(), StoreError> {
         let (user, id) = (session.user(), session.id().to_bytes());
         let left = micros_left(session.expires_at() - self.now());
-        let body = written(session)?;
+        let body = session.to_exposed_bytes();
         let notice = Notice::saved(session);
         self.writes(user.as_str())
             .write(
@@ -65,7 +64,7 @@ impl SessionStore for PostgresStore {
                     &id.as_slice(),
                     &session.expires_at(),
                     &left,
-                    &Hidden(&body),
+                    &Hidden(body.as_slice()),
                     &notice.as_str(),
                 ],
             )
@@ -95,9 +94,9 @@ impl SessionStore for PostgresStore {
 pub(crate) async fn replace(store: &PostgresStore, session: &Session) -> Result<bool, StoreError> {
     let (user, id) = (session.user(), session.id().to_bytes());
     let left = micros_left(session.expires_at() - store.now());
-    let body = written(session)?;
+    let body = session.to_exposed_bytes();
     let parameters: [crate::Parameter<'_>; 5] =
-        [&user.as_str(), &id.as_slice(), &session.expires_at(), &left, &Hidden(&body)];
+        [&user.as_str(), &id.as_slice(), &session.expires_at(), &left, &Hidden(body.as_slice())];
     let rows = store.writes(user.as_str()).write(REPLACE, &parameters).await?;
     Ok(!rows.is_empty())
 }
@@ -109,12 +108,9 @@ pub(crate) fn read(
     id_column: usize,
     body_column: usize,
 ) -> Result<Session, StoreError> {
-    let body: &str = column(row, body_column)?;
+    let body: &[u8] = column(row, body_column)?;
     let id: &[u8] = column(row, id_column)?;
-    // serde's message can hold values, so it is not passed on (rule 13).
-    let record: ExposedSession = serde_json::from_str(body)
-        .map_err(|_| StoreError::corrupt("a session that is not as it was written"))?;
-    let session = Session::try_from(record)?;
+    let session = Session::from_exposed_bytes(body).map_err(StoreError::corrupt)?;
     if session.user() != user {
         return Err(StoreError::corrupt("another user's session stands in the user's place"));
     }
@@ -122,12 +118,6 @@ pub(crate) fn read(
         return Err(StoreError::corrupt("a session has another id than its row"));
     }
     Ok(session)
-}
-
-fn written(session: &Session) -> Result<Zeroizing<String>, StoreError> {
-    serde_json::to_string(&ExposedSession::from(session))
-        .map(Zeroizing::new)
-        .map_err(|_| StoreError::refused("the session cannot be written as JSON"))
 }
 
 fn was_live(rows: &[Row]) -> Result<bool, StoreError> {

@@ -9,7 +9,8 @@ create table sessions (
     expires_at integer not null,
     -- The change that told of it, by which it is known which came first.
     seq integer not null,
-    body text not null
+    -- The whole record, in the form of `Session::to_exposed_bytes`, with the token in it.
+    body blob not null
 ) strict;
 create index sessions_by_end on sessions (expires_at);
 

@@ -65,8 +65,8 @@
 //! | `leases` | user | `holder`, why the person `declined`, `until`, `time` it was taken for |
 //! | `changes` | change | `seq`, `user` and `id`; about the last 16,384 |
 //!
-//! Times are nanoseconds since 1970. A `body` is the JSON of
-//! [`ExposedSession`](moojo_session::ExposedSession) or
+//! Times are nanoseconds since 1970. A session's `body` is that of
+//! [`Session::to_exposed_bytes`](moojo_session::Session::to_exposed_bytes), a login's the JSON of
 //! [`ExposedChallenge`](moojo_session::ExposedChallenge). What has ended is deleted in small pieces,
 //! about once a minute. `user_version` is the version of the tables: an older file is brought up to
 //! date when it is opened, a newer one is refused.

@@ -35,7 +35,7 @@ impl SessionStore for SqliteStore {
     }
 
     async fn save(&self, session: &Session) -> Result<(), StoreError> {
-        let body = record::session(session)?;
+        let body = session.to_exposed_bytes();
         let session = session.clone();
         let save = move |db: &Connection| {
             let seq = log::saved(db, &session)?;
@@ -46,7 +46,7 @@ impl SessionStore for SqliteStore {
                 issued_at,
                 expires_at,
                 seq,
-                body.as_str(),
+                body.as_slice(),
             ))?;
             Ok(())
         };
@@ -82,13 +82,13 @@ impl SqliteStore {
 
     /// Writes over the session with this id; see `SessionAdmin`.
     pub(crate) async fn replace(&self, session: &Session) -> Result<bool, StoreError> {
-        let body = record::session(session)?;
+        let body = session.to_exposed_bytes();
         let session = session.clone();
         let replace = move |db: &Connection| {
             let (id, issued_at, expires_at) = columns(&session);
             let user = session.user().as_str();
             let mut sql = db.prepare_cached(REPLACE)?;
-            Ok(sql.execute((user, id, issued_at, expires_at, body.as_str()))? > 0)
+            Ok(sql.execute((user, id, issued_at, expires_at, body.as_slice()))? > 0)
         };
         self.writes().call(replace).await
     }
@@ -102,7 +102,7 @@ fn load(db: &Connection, user: &UserId) -> Result<Option<Session>, Failure> {
     let Some(row) = rows.next()? else { return Ok(None) };
     let id: [u8; 16] = row.get(0)?;
     // Read where it stands: there is no copy to overwrite.
-    let body = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+    let body = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
     let session = record::read_session(body, user)?;
     if session.id().to_bytes() == id {
         return Ok(Some(session));

@@ -106,7 +106,7 @@ async fn who_reads_on_the_calling_thread_is_answered_by_the_others_meanwhile() {
     let alice = login("alice");
     store.save(&alice).await.unwrap();
     // A row that cannot be read is an error from wherever, and the store goes on.
-    crate::raw(&path).execute("update sessions set body = 'planted'", ()).unwrap();
+    crate::raw(&path).execute("update sessions set body = cast('planted' as blob)", ()).unwrap();
     let error = store.load(alice.user()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     store.save(&alice).await.unwrap();
