@@ -14,7 +14,9 @@ use hyper_util::rt::TokioExecutor;
 use moojo_otp::{
     Ask, LoginFlow, LoginWorker, MoojoClient, People, PersonReply, PhoneNumber, VerificationCode,
 };
-use moojo_session::{ApiKey, Error, OnReauth, SessionLayer, SessionManager, UserId, async_trait};
+use moojo_session::{
+    ApiKey, Chain, Error, OnReauth, SessionLayer, SessionManager, UserId, async_trait,
+};
 use moojo_session_redis::RedisStore;
 use serde::Deserialize;
 use tower::{Layer, ServiceExt};
@@ -77,7 +79,7 @@ pub(crate) async fn run() -> Result<(), BoxError> {
                         super::say(if waits { "ok after a login" } else { "ok" });
                     }
                     Ok(response) => super::say(&format!("lost {n} {}", response.status())),
-                    Err(error) => super::say(&format!("lost {n} {error}")),
+                    Err(error) => super::say(&format!("lost {n} {}", Chain(&error))),
                 }
                 pause(job.pause_millis / 4..job.pause_millis).await;
             }

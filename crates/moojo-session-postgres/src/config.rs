@@ -59,6 +59,10 @@ pub(crate) fn read(url: &str, connect_timeout: Duration) -> Result<Config, Confi
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         return Err(ConfigError::NoHost);
     }
+    if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(name) if name.contains('@'))) {
+        // The end of a password that was not escaped.
+        return Err(ConfigError::Url);
+    }
     if config.get_ssl_mode() == SslMode::Prefer {
         let mode = if is_local(&config) { SslMode::Disable } else { SslMode::Require };
         config.ssl_mode(mode);
@@ -134,7 +138,12 @@ mod tests {
 
     #[test]
     fn rule_13_errors_show_no_password() {
-        for url in ["postgres://u:planted@h:x/d", "host=h password=a planted", "host=h planted=1"] {
+        for url in [
+            "postgres://u:planted@h:x/d",
+            "postgres://u:p@planted@h/d",
+            "host=h password=a planted",
+            "host=h planted=1",
+        ] {
             let error = mode(url).unwrap_err();
             assert_eq!(error, ConfigError::Url);
             assert!(!format!("{error} {error:?}").contains("planted"));

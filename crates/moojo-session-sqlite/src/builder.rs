@@ -148,6 +148,9 @@ impl SqliteStoreBuilder {
         if self.readers == 0 || self.queue == 0 || self.operation_timeout.is_zero() {
             return Err(OpenError::Zero);
         }
+        if self.path.as_os_str() == ":memory:" {
+            return Err(OpenError::InMemory);
+        }
         let database = Arc::new(Database {
             path: std::path::absolute(&self.path).map_err(StoreError::refused)?,
             durability: self.durability,

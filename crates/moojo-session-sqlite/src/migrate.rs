@@ -33,6 +33,9 @@ pub enum OpenError {
     /// The file is where SQLite cannot have a write-ahead log: on a network, as a rule.
     #[error("SQLite cannot have a write-ahead log there: the file has to be on a local disk")]
     NoWal,
+    /// `:memory:`, which would be a file of that name here.
+    #[error("a session store is a file; for one in memory there is moojo_session::MemoryStore")]
+    InMemory,
     /// A time limit is zero, or there is to be no reader.
     #[error("a setting is zero that must not be")]
     Zero,

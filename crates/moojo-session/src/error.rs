@@ -18,7 +18,7 @@ use crate::user::UserId;
 /// fn what_now(error: &Error) -> &'static str {
 ///     match error {
 ///         Error::ReauthRequired(_) => "send a code to the person",
-///         Error::Store(_) => "an outage: try again later, prompt nobody",
+///         Error::Store(_) => "an outage or a fault: its kind tells; prompt nobody",
 ///         _ => "see its text",
 ///     }
 /// }

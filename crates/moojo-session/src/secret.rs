@@ -18,6 +18,8 @@ pub struct AccessToken(HeaderValue);
 
 impl AccessToken {
     pub(crate) const SCHEME: &str = "Bearer ";
+    /// How a sealed token begins; its key's name follows, then a dot and what was sealed.
+    pub(crate) const SEALED: &str = "sealed.v1.";
 
     /// Checks a token and takes it over.
     ///

@@ -151,6 +151,11 @@ impl Session {
         builder.build()
     }
 
+    /// Whether its token is one that only a `SealedStore` can open.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.token().starts_with(AccessToken::SEALED)
+    }
+
     fn token(&self) -> &str {
         let token = &self.0.bytes[AccessToken::SCHEME.len()..usize::from(self.0.authorization_len)];
         std::str::from_utf8(token).expect("made of a string")

@@ -5,8 +5,9 @@ mod common;
 use common::{session, user};
 use moojo_session::conformance;
 use moojo_session::{
-    KeyRing, MemoryStore, Page, PageToken, Resealed, SealedStore, SealingKey, Session,
-    SessionAdmin, SessionId, SessionStore, StoreError, StoreErrorKind, UserId, async_trait,
+    Error, KeyRing, MemoryStore, Page, PageToken, Resealed, SealedStore, SealingKey, Session,
+    SessionAdmin, SessionId, SessionManager, SessionStore, StoreError, StoreErrorKind, UserId,
+    async_trait,
 };
 
 fn key(name: &str) -> SealingKey {
@@ -41,6 +42,19 @@ async fn rule_13_the_backend_sees_no_token() {
     let seen = backend.load(alices.user()).await.unwrap().unwrap();
     assert!(!seen.access_token().expose_secret().contains("planted"));
     assert_eq!((seen.id(), seen.expires_at()), (alices.id(), alices.expires_at()));
+}
+
+/// It would be refused, and removed for those who can open it.
+#[tokio::test]
+async fn a_process_without_keys_does_not_send_what_is_sealed() {
+    let backend = MemoryStore::new();
+    let alices = session(&user("alice"), "planted-token", ends());
+    let store = sealed(&backend, KeyRing::new(key("one")));
+    store.save(&alices).await.unwrap();
+    let without = SessionManager::new(backend);
+    let Error::Store(error) = without.get(alices.user()).await.unwrap_err() else { panic!() };
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "and no reason to prompt her");
+    assert_eq!(store.load(alices.user()).await.unwrap(), Some(alices));
 }
 
 #[tokio::test]

@@ -106,6 +106,8 @@ async fn a_file_that_cannot_be_made_is_an_error() {
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     let error = SqliteStore::builder("x").readers(0).open().await.unwrap_err();
     assert!(matches!(error, OpenError::Zero), "{error:?}");
+    let error = SqliteStore::builder(":memory:").open().await.unwrap_err();
+    assert!(matches!(error, OpenError::InMemory), "{error:?}");
 }
 
 #[cfg(unix)]

@@ -216,6 +216,11 @@ impl LoadTask {
             let error = StoreError::corrupt("the store gave the session of another user");
             return Settled::Over(Loaded::Failed(error));
         }
+        if session.is_sealed() {
+            // It would go out as it is, be refused, and be removed for those who can open it.
+            let error = StoreError::corrupt("the token is sealed, and no SealedStore is in front");
+            return Settled::Over(Loaded::Failed(error));
+        }
         if slot.is_refused(session.id()) {
             return Settled::Changed;
         }

@@ -11,8 +11,6 @@ use crate::secret::AccessToken;
 use crate::session::Session;
 use crate::store::StoreError;
 
-/// How a sealed token begins; its key's name follows, then a dot and what was sealed.
-const PREFIX: &str = "sealed.v1.";
 const NONCE_BYTES: usize = 24;
 
 /// A key that tokens are sealed with: 32 secret bytes, and a name that stands in clear beside what
@@ -100,7 +98,8 @@ impl KeyRing {
         // It fails for messages of gigabytes alone.
         let encrypted = key.cipher.encrypt(&nonce, payload);
         sealed.extend(encrypted.map_err(|_| StoreError::refused("the token is too long"))?);
-        let text = format!("{PREFIX}{}.{}", key.name(), URL_SAFE_NO_PAD.encode(sealed));
+        let text =
+            format!("{}{}.{}", AccessToken::SEALED, key.name(), URL_SAFE_NO_PAD.encode(sealed));
         let token = AccessToken::kept(text).map_err(StoreError::refused)?;
         session.with_token(token).map_err(StoreError::refused)
     }
@@ -142,7 +141,7 @@ pub(super) fn is_in_clear(session: &Session) -> bool {
 
 /// The key's name, and what was sealed.
 fn parts(token: &AccessToken) -> Option<(&str, &str)> {
-    token.expose_secret().strip_prefix(PREFIX)?.split_once('.')
+    token.expose_secret().strip_prefix(AccessToken::SEALED)?.split_once('.')
 }
 
 /// What a token is sealed for: it opens in no other place. Each part has its length before it, so
