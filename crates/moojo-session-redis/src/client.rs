@@ -167,12 +167,15 @@ impl Topology {
 }
 
 /// Makes a call, whether its caller stays or not.
-async fn finish<T, F>(call: F) -> Result<T, StoreError>
+///
+/// It is not an `async fn`, which would keep room for the call itself in whatever awaits it.
+fn finish<T, F>(call: F) -> impl Future<Output = Result<T, StoreError>>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, Failure>> + Send + 'static,
 {
-    Finish::new(call).await.map_err(StoreError::from)
+    let call = Finish::new(call);
+    async move { call.await.map_err(StoreError::from) }
 }
 
 /// Sends a request to a server, and the script that it names if the server does not know it.

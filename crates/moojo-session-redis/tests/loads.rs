@@ -164,6 +164,15 @@ async fn rule_10_loads_of_a_frozen_server_end_and_work_after_it() {
     }
 }
 
+/// Each call is a box of its own, and allocators hand out small ones without a lock.
+#[tokio::test]
+async fn the_future_of_a_call_is_small() {
+    let store = RedisStore::builder("redis://192.0.2.1").build().unwrap();
+    let alice = login("alice");
+    assert!(size_of_val(&*store.load(alice.user())) <= 512);
+    assert!(size_of_val(&*store.save(&alice)) <= 512);
+}
+
 /// A caller who has asked and does not look for the answer keeps nobody waiting.
 #[tokio::test]
 async fn rule_10_callers_who_stand_still_hold_up_nobody() {

@@ -2,13 +2,18 @@
 //!
 //! What it costs to hand something to a connection and to take its answer is paid once for all
 //! commands that go in one piece. So loads that arrive while others are under way wait for each other.
+//!
+//! They wait for no runtime but their own: loads of another one are in a queue of their own. So the
+//! task that sends them can keep their time limits as well, with one timer for all.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use redis::{Cmd, Pipeline, Value, cmd};
+use parking_lot::{Mutex, MutexGuard};
+use redis::{Cmd, Pipeline, Value};
+use tokio::runtime::{Handle, Id};
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
@@ -18,34 +23,31 @@ use crate::error::Failure;
 
 /// How many loads go in one piece.
 const BATCH: usize = 64;
-/// How many batches of a connection are under way at once. Loads that arrive when there are so many
-/// wait until one of them is answered.
+/// How many batches of a queue are under way at once. Loads that arrive when there are so many wait
+/// until one of them is answered.
 const RUNS: usize = 4;
-/// How many loads wait. Beyond that they go alone, and wait for the connection itself.
+/// How many loads wait in a queue. Beyond that they go alone, and wait for the connection itself.
 const WAITING: usize = 4096;
 
-/// The loads that wait for a connection, and the tasks that send them.
+/// The loads that wait for a connection: a queue for each runtime that has some under way.
 #[derive(Default)]
-pub(super) struct Loads(Mutex<State>);
+pub(super) struct Loads(Mutex<Vec<Queue>>);
 
-#[derive(Default)]
-struct State {
+struct Queue {
+    runtime: Id,
     waiting: VecDeque<Load>,
-    runs: Vec<Run>,
-    last_run: u64,
+    /// The tasks that send them. Each sends one batch after the other, until nobody waits.
+    runs: usize,
 }
 
 struct Load {
-    get: Cmd,
-    by: Instant,
-    answer: oneshot::Sender<Result<Value, Failure>>,
+    key: String,
+    caller: Caller,
 }
 
-/// A task that sends one batch after the other, until nobody waits.
-struct Run {
-    number: u64,
-    /// When its batch is over, at the latest. If it is there after that, its runtime stands still.
-    until: Instant,
+struct Caller {
+    by: Instant,
+    answer: oneshot::Sender<Result<Value, Failure>>,
 }
 
 impl Node {
@@ -57,27 +59,35 @@ impl Node {
     ) -> Option<impl Future<Output = Result<Value, Failure>> + use<>> {
         let number = self.next_lane();
         let lane = &self.lanes[number];
-        let mut state = lane.loads.0.lock();
-        let is_alone = state.runs.is_empty() && !lane.is_busy();
-        if is_alone || state.waiting.len() >= WAITING {
-            return None;
-        }
-        let mut get = cmd("GET");
-        get.arg(key);
-        let (answer, answered) = oneshot::channel();
-        state.waiting.push_back(Load { get, by, answer });
-        let run = state.begin_run(by);
-        // A runtime that ends drops the task here, which then takes the lock.
-        drop(state);
-        if let Some(run) = run {
-            tokio::spawn(Sender { node: Arc::clone(self), lane: number, run }.send_all());
-        }
-        Some(async move {
-            match timeout_at(by, answered).await {
-                Ok(answer) => answer.unwrap_or(Err(Failure::Dropped)),
-                Err(_) => Err(Failure::TimedOut),
+        let runtime = Handle::current();
+        let mut queues = lane.loads.0.lock();
+        let queue = match queues.iter_mut().find(|queue| queue.runtime == runtime.id()) {
+            Some(queue) if queue.waiting.len() >= WAITING => return None,
+            Some(queue) => queue,
+            None if lane.is_busy() => {
+                queues.push(Queue { runtime: runtime.id(), waiting: VecDeque::new(), runs: 0 });
+                queues.last_mut()?
             }
-        })
+            None => return None,
+        };
+        let (answer, answered) = oneshot::channel();
+        queue.waiting.push_back(Load { key: key.to_owned(), caller: Caller { by, answer } });
+        let begins = queue.runs < RUNS;
+        queue.runs += usize::from(begins);
+        // A runtime that ends drops the task here, which then takes the lock.
+        drop(queues);
+        if begins {
+            let (node, lane) = (Arc::clone(self), number);
+            runtime.spawn(Sender { node, lane, runtime: runtime.id(), is_over: false }.send_all());
+        }
+        Some(async move { answered.await.unwrap_or(Err(Failure::Dropped)) })
+    }
+}
+
+impl Caller {
+    fn tell(self, answer: Result<Value, Failure>) {
+        // An error says that the caller has left.
+        let _ = self.answer.send(answer);
     }
 }
 
@@ -85,197 +95,226 @@ impl Node {
 struct Sender {
     node: Arc<Node>,
     lane: usize,
-    run: u64,
+    runtime: Id,
+    is_over: bool,
 }
 
 impl Sender {
-    fn loads(&self) -> &Loads {
-        &self.node.lanes[self.lane].loads
-    }
-
-    async fn send_all(self) {
+    async fn send_all(mut self) {
         loop {
             // Those who are about to ask come along.
             yield_now().await;
-            let Some(batch) = self.loads().0.lock().next_batch(self.run) else { return };
+            let Some(batch) = self.next_batch() else { return };
             self.send(batch).await;
         }
     }
 
-    async fn send(&self, batch: Batch) {
-        let mut gets = Pipeline::with_capacity(batch.loads.len());
-        let mut answers = Vec::with_capacity(batch.loads.len());
-        for load in batch.loads {
-            gets.add_command(load.get);
-            answers.push(load.answer);
+    fn queues(&self) -> MutexGuard<'_, Vec<Queue>> {
+        self.node.lanes[self.lane].loads.0.lock()
+    }
+
+    /// What goes next. Without anything the run is over.
+    fn next_batch(&mut self) -> Option<Vec<Load>> {
+        let mut queues = self.queues();
+        let queue = queues.iter_mut().find(|queue| queue.runtime == self.runtime)?;
+        let mut batch = Vec::with_capacity(queue.waiting.len().min(BATCH));
+        while batch.len() < BATCH
+            && let Some(load) = queue.waiting.pop_front()
+        {
+            // What a caller who has left has asked for is not sent.
+            if !load.caller.answer.is_closed() {
+                batch.push(load);
+            }
         }
-        let lane = &self.node.lanes[self.lane];
-        let failure = match lane.send(&self.node, &Packet::Each(gets), batch.by).await {
+        if batch.is_empty() {
+            end_run(&mut queues, self.runtime);
+            drop(queues);
+            self.is_over = true;
+            return None;
+        }
+        Some(batch)
+    }
+
+    async fn send(&self, batch: Vec<Load>) {
+        let mut gets = Pipeline::with_capacity(batch.len());
+        let mut callers = VecDeque::with_capacity(batch.len());
+        let now = Instant::now();
+        for Load { key, caller } in batch {
+            if caller.by <= now {
+                caller.tell(Err(Failure::TimedOut));
+                continue;
+            }
+            let mut get = Cmd::with_capacity(2, "GET".len() + key.len());
+            get.arg("GET").arg(key);
+            gets.add_command(get);
+            callers.push_back(caller);
+        }
+        let Some(last) = callers.back().map(|caller| caller.by) else { return };
+        let packet = Packet::Each(gets);
+        let mut sending = pin!(self.node.lanes[self.lane].send(&self.node, &packet, last));
+        let mut overdue = 0;
+        let outcome = loop {
+            // All have the same limit: who came first is the first to be overdue.
+            let first = callers.front().map_or(last, |caller| caller.by);
+            match timeout_at(first, &mut sending).await {
+                Ok(outcome) => break outcome,
+                Err(_) => overdue += 1,
+            }
+            if let Some(caller) = callers.pop_front() {
+                caller.tell(Err(Failure::TimedOut));
+            }
+        };
+        let failure = match outcome {
             Ok(Value::Array(values)) => {
-                for (answer, value) in answers.into_iter().zip(values) {
-                    // An error says that the caller has left.
-                    let _ = answer.send(value.extract_error().map_err(Failure::from));
+                for (caller, value) in callers.into_iter().zip(values.into_iter().skip(overdue)) {
+                    caller.tell(value.extract_error().map_err(Failure::from));
                 }
                 return;
             }
             Ok(_) => Failure::Answer,
             Err(failure) => failure,
         };
-        for answer in answers {
-            let _ = answer.send(Err(failure.clone()));
+        for caller in callers {
+            caller.tell(Err(failure.clone()));
         }
     }
 }
 
-/// The end of a run, and perhaps not its own: its runtime may end.
+/// The end of a run that was not over: its runtime ends.
 impl Drop for Sender {
     fn drop(&mut self) {
-        let mut state = self.loads().0.lock();
-        state.runs.retain(|run| run.number != self.run);
-        // Nobody would send those who wait. They fail at once rather than when their time is over.
-        let lost = state.runs.is_empty().then(|| std::mem::take(&mut state.waiting));
-        drop(state);
-        drop(lost);
+        if !self.is_over {
+            // Nobody would send those who wait. They fail at once, outside of the lock.
+            let lost = end_run(&mut self.queues(), self.runtime);
+            drop(lost);
+        }
     }
 }
 
-struct Batch {
-    loads: Vec<Load>,
-    by: Instant,
-}
-
-impl State {
-    fn begin_run(&mut self, by: Instant) -> Option<u64> {
-        if self.runs.len() >= RUNS {
-            let now = Instant::now();
-            self.runs.retain(|run| run.until >= now);
-        }
-        (self.runs.len() < RUNS).then(|| {
-            self.last_run += 1;
-            self.runs.push(Run { number: self.last_run, until: by });
-            self.last_run
-        })
-    }
-
-    /// What a run sends next. Without anything the run is over.
-    fn next_batch(&mut self, number: u64) -> Option<Batch> {
-        let run = self.runs.iter().position(|run| run.number == number)?;
-        let mut loads = Vec::with_capacity(self.waiting.len().min(BATCH));
-        while loads.len() < BATCH
-            && let Some(load) = self.waiting.pop_front()
-        {
-            // What a caller who has left has asked for is not sent.
-            if !load.answer.is_closed() {
-                loads.push(load);
-            }
-        }
-        let Some(by) = loads.iter().map(|load| load.by).max() else {
-            self.runs.swap_remove(run);
-            return None;
-        };
-        self.runs[run].until = by;
-        Some(Batch { loads, by })
-    }
+/// Gives the queue back if it was its last run.
+fn end_run(queues: &mut Vec<Queue>, runtime: Id) -> Option<Queue> {
+    let at = queues.iter().position(|queue| queue.runtime == runtime)?;
+    queues[at].runs -= 1;
+    (queues[at].runs == 0).then(|| queues.swap_remove(at))
 }
 
 impl fmt::Debug for Loads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.0.lock();
-        f.debug_struct("Loads")
-            .field("waiting", &state.waiting.len())
-            .field("runs", &state.runs.len())
-            .finish()
+        let queues = self.0.lock();
+        let waiting: usize = queues.iter().map(|queue| queue.waiting.len()).sum();
+        let runs: usize = queues.iter().map(|queue| queue.runs).sum();
+        f.debug_struct("Loads").field("waiting", &waiting).field("runs", &runs).finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
     use std::time::Duration;
 
     use redis::IntoConnectionInfo as _;
+    use tokio::runtime::Builder;
 
     use super::super::{Access, Limits};
     use super::*;
 
-    type Answered = oneshot::Receiver<Result<Value, Failure>>;
-
-    fn load(by: Instant) -> (Load, Answered) {
-        let (answer, answered) = oneshot::channel();
-        (Load { get: cmd("GET"), by, answer }, answered)
-    }
-
-    #[tokio::test]
-    async fn a_batch_is_bounded_and_has_the_time_of_its_last() {
-        let begun = Instant::now();
-        let mut state = State::default();
-        let run = state.begin_run(begun).unwrap();
-        let mut callers = Vec::new();
-        for second in 0..3 * BATCH as u64 {
-            let (load, answered) = load(begun + Duration::from_secs(second));
-            state.waiting.push_back(load);
-            // More than a batch of callers leave, one after the other.
-            callers.extend((second < 10 || second >= 2 * BATCH as u64).then_some(answered));
-        }
-        let batch = state.next_batch(run).unwrap();
-        assert_eq!(batch.loads.len(), BATCH);
-        assert_eq!(batch.by, batch.loads[BATCH - 1].by);
-        assert_eq!(batch.by, begun + Duration::from_secs(3 * BATCH as u64 - 11));
-        assert_eq!(state.next_batch(run).unwrap().loads.len(), 10);
-        assert_eq!(state.runs.len(), 1);
-        assert!(state.next_batch(run).is_none());
-        assert!(state.runs.is_empty(), "it is over");
-        assert_eq!(callers.len(), 10 + BATCH);
-    }
-
-    #[tokio::test]
-    async fn a_run_that_stands_still_makes_room() {
-        let mut state = State::default();
-        let (past, later) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
-        for _ in 1..RUNS {
-            assert!(state.begin_run(later).is_some());
-        }
-        let stands_still = state.begin_run(past).unwrap();
-        assert!(state.begin_run(later).is_some(), "its time is over");
-        assert!(state.begin_run(later).is_none(), "the others' is not");
-        let (load, _answered) = load(later);
-        state.waiting.push_back(load);
-        assert!(state.next_batch(stands_still).is_none(), "others send by now");
-        assert_eq!(state.waiting.len(), 1);
-    }
+    const LATER: Duration = Duration::from_secs(3600);
 
     fn node() -> Arc<Node> {
-        let limit = Duration::from_secs(3600);
-        let limits = Limits { connect: limit, operation: limit, connections: 1 };
-        let info = "redis://192.0.2.1".into_connection_info().unwrap();
+        node_at("192.0.2.1")
+    }
+
+    fn node_at(server: &str) -> Arc<Node> {
+        let limits = Limits { connect: 10 * LATER, operation: LATER, connections: 1 };
+        let info = format!("redis://{server}").into_connection_info().unwrap();
         let address = info.addr().clone();
         Arc::new(Node::new(Access { info, limits }, address))
     }
 
+    /// A queue of this runtime with so many runs, none of which sends anything.
+    fn queue(node: &Node, runs: usize) {
+        let runtime = Handle::current().id();
+        let queue = Queue { runtime, waiting: VecDeque::new(), runs };
+        node.lanes[0].loads.0.lock().push(queue);
+    }
+
+    fn sender(node: &Arc<Node>) -> Sender {
+        let node = Arc::clone(node);
+        Sender { node, lane: 0, runtime: Handle::current().id(), is_over: false }
+    }
+
+    #[tokio::test]
+    async fn rule_12_a_batch_is_bounded_and_without_those_who_left() {
+        let (node, by) = (node(), Instant::now() + LATER);
+        queue(&node, RUNS);
+        let mut callers: Vec<_> =
+            (0..3 * BATCH).map(|_| node.get_with_others("a", by).unwrap()).collect();
+        // More than a batch of callers leave, one after the other.
+        callers.drain(10..2 * BATCH);
+        let mut sender = sender(&node);
+        assert_eq!(sender.next_batch().unwrap().len(), BATCH);
+        assert_eq!(sender.next_batch().unwrap().len(), 10);
+        assert_eq!(sender.queues()[0].runs, RUNS);
+        assert!(sender.next_batch().is_none());
+        assert_eq!(sender.queues()[0].runs, RUNS - 1, "it is over");
+    }
+
     #[tokio::test]
     async fn rule_12_so_many_wait_and_no_more() {
-        let (node, by) = (node(), Instant::now() + Duration::from_secs(3600));
+        let (node, by) = (node(), Instant::now() + LATER);
         assert!(node.get_with_others("alone", by).is_none());
-        for _ in 0..RUNS {
-            node.lanes[0].loads.0.lock().begin_run(by);
-        }
+        queue(&node, RUNS);
         let waiting: Vec<_> = (0..WAITING).map(|_| node.get_with_others("a", by)).collect();
         assert!(waiting.iter().all(Option::is_some));
         assert!(node.get_with_others("one too many", by).is_none());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn rule_10_each_load_ends_when_its_own_time_is_over() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let node = node_at(&silent.local_addr().unwrap().to_string());
+        let begun = Instant::now();
+        queue(&node, RUNS);
+        let load = |hour| node.get_with_others("a", begun + hour * LATER).unwrap();
+        let loads = [0, 1, 2].map(load);
+        tokio::spawn(sender(&node).send_all());
+        for (hour, load) in (0..).zip(loads) {
+            assert!(load.await.is_err());
+            assert_eq!(begun.elapsed().as_secs(), (hour * LATER).as_secs());
+        }
+    }
+
     #[test]
     fn loads_fail_with_the_runtime_that_would_send_them() {
-        let (node, by) = (node(), Instant::now() + Duration::from_secs(3600));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let run = node.lanes[0].loads.0.lock().begin_run(by).unwrap();
-        runtime.spawn(Sender { node: Arc::clone(&node), lane: 0, run }.send_all());
+        let (node, by) = (node(), Instant::now() + LATER);
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let load = {
             let _entered = runtime.enter();
+            queue(&node, 1);
+            runtime.spawn(sender(&node).send_all());
             node.get_with_others("a", by)
         };
         drop(runtime);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let answer = runtime.block_on(load.expect("it goes with others"));
         assert!(matches!(answer, Err(Failure::Dropped)), "{answer:?}");
+        assert!(node.lanes[0].loads.0.lock().is_empty());
+    }
+
+    #[test]
+    fn a_runtime_that_stands_still_holds_up_its_own_loads_alone() {
+        let (node, by) = (node(), Instant::now() + LATER);
+        let [still, other] =
+            [(), ()].map(|()| Builder::new_current_thread().enable_time().build().unwrap());
+        let entered = still.enter();
+        queue(&node, RUNS);
+        assert!(node.get_with_others("a", by).is_some());
+        drop(entered);
+        let _entered = other.enter();
+        assert!(node.get_with_others("a", by).is_none(), "it goes alone");
+        queue(&node, RUNS);
+        let load = node.get_with_others("a", by);
+        assert!(load.is_some());
+        assert_eq!(sender(&node).next_batch().unwrap().len(), 1);
     }
 }
