@@ -9,6 +9,10 @@ use criterion::Criterion;
 use moojo_benches::subject::{Kind, Subject, Subjects};
 use moojo_benches::workload::{Ids, Sequence, Traffic, Users};
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const CASES: [(Ids, usize, &[Traffic]); 4] = [
     (Ids::Short, 1, &[Traffic::Uniform]),
     (Ids::Short, 100_000, &[Traffic::Zipf, Traffic::Uniform]),

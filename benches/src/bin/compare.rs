@@ -5,7 +5,7 @@
 //!
 //! What disturbs the machine for longer than a round disturbs all subjects alike, and falls out of
 //! the ratios; what is shorter falls out of the medians. It holds all subjects in memory at once:
-//! several gigabytes at a million users.
+//! several gigabytes at a million users. `--features mimalloc` gives all of them another allocator.
 #![allow(clippy::print_stdout)]
 
 use std::time::Instant;
@@ -13,6 +13,10 @@ use std::time::Instant;
 use moojo_benches::report::Table;
 use moojo_benches::subject::{Kind, Subject, Subjects};
 use moojo_benches::workload::{Ids, Sequence, Traffic, Users};
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Before each measurement, to get the subject's busiest users back into the caches.
 const WARM_UP: usize = 30_000;
