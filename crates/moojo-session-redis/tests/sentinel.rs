@@ -7,33 +7,16 @@ use std::time::Duration;
 use common::{eventually, login, next, saved};
 use moojo_session::{Change, SessionStore};
 use moojo_session_redis::RedisStore;
-use moojo_testkit::{Process, Redis, free_port};
-
-/// A sentinel that watches this master, and replaces it after a second.
-fn sentinel(folder: &std::path::Path, master: u16) -> (Process, u16) {
-    let port = free_port();
-    let settings = folder.join("sentinel.conf");
-    let text = format!(
-        "bind 127.0.0.1\nport {port}\ndir {}\n\
-         sentinel monitor mymaster 127.0.0.1 {master} 1\n\
-         sentinel down-after-milliseconds mymaster 1000\n\
-         sentinel failover-timeout mymaster 3000\n",
-        folder.display()
-    );
-    std::fs::write(&settings, text).unwrap();
-    let args = [settings.to_str().unwrap(), "--sentinel"];
-    (Process::start("redis-server", &args, &folder.join("log")), port)
-}
+use moojo_testkit::{Redis, Sentinel, free_port};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_store_follows_the_master() {
     let mut master = Redis::start();
     let of_master = master.port().to_string();
     let replica = Redis::start_with(&["--replicaof", "127.0.0.1", &of_master]);
-    let folder = tempfile::tempdir().unwrap();
-    let (_sentinel, port) = sentinel(folder.path(), master.port());
+    let sentinel = Sentinel::start(master.port());
     // One of the sentinels is down.
-    let urls = [free_port(), port].map(|port| format!("redis://127.0.0.1:{port}"));
+    let urls = [free_port(), sentinel.port()].map(|port| format!("redis://127.0.0.1:{port}"));
     let store = RedisStore::sentinel(urls, "mymaster").build().unwrap();
 
     let alice = login("alice");

@@ -12,6 +12,10 @@ use crate::user::UserId;
 /// Why a call made for a user failed. `E` is the error of the service under the layer; the
 /// [`SessionManager`](crate::SessionManager) itself, which has none, gives `Error<Infallible>`.
 ///
+/// `Display` says what failed and leaves why to the sources, as is the custom. Log an error as
+/// [`Chain(&error)`](crate::Chain), or by a reporter such as anyhow's: a bare `{error}` does not say why
+/// a store could not be asked.
+///
 /// ```
 /// use moojo_session::Error;
 ///

@@ -114,7 +114,7 @@ pub use shown::{Chain, redacted_url};
 pub use store::ExposedSession;
 pub use store::{
     Change, ChangeStream, MemoryStore, MemoryStoreBuilder, Page, PageToken, SessionAdmin,
-    SessionInfo, SessionStore, StoreError, StoreErrorKind,
+    SessionInfo, SessionStore, StoreError, StoreErrorKind, StoreLog,
 };
 #[cfg(feature = "sealed")]
 pub use store::{InvalidKeyName, KeyRing, Resealed, SealedStore, SealingKey};

@@ -29,6 +29,7 @@ mod queue;
 mod renew;
 mod slot;
 mod table;
+mod trouble;
 mod wait;
 
 pub use builder::SessionManagerBuilder;
@@ -46,6 +47,7 @@ use renew::Renewal;
 pub(crate) use slot::Pass;
 use slot::{Now, SlotRef};
 use table::Table;
+use trouble::{Call, Trouble};
 
 /// The sessions of all users of one process, in front of a [`SessionStore`].
 ///
@@ -88,6 +90,7 @@ struct Inner {
     margin_nanos: u64,
     store_timeout: Duration,
     breaker: Breaker,
+    trouble: Trouble,
     max_staleness: Duration,
     miss_life: Duration,
     table: Table,
@@ -188,8 +191,7 @@ impl SessionManager {
     /// [`Error::Overloaded`] if too many wait already. When the time is over, the store is looked at
     /// a last time; then it is [`Error::ReauthRequired`], whose
     /// [`waited`](crate::ReauthRequired::waited) is set. A call that waits already waits on while the
-    /// store is unavailable. [`Error::LifeTooShort`] if no session of the
-    /// user is good for as long as was asked for.
+    /// store is unavailable. [`Error::LifeTooShort`] if no session of the user is good for so long.
     pub async fn wait_with(&self, user: &UserId, wait: &Wait) -> Result<Session, Error> {
         let slot = self.pin(user)?;
         self.0.wait(&slot, wait).await
@@ -355,12 +357,12 @@ impl Inner {
     /// Runs one call of the store within the time limit.
     async fn limited<T>(
         &self,
+        what: Call,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let outcome = match timeout(self.store_timeout, call).await {
-            Ok(answer) => answer,
-            Err(elapsed) => Err(StoreError::timed_out(elapsed)),
-        };
+        let outcome = timeout(self.store_timeout, call).await;
+        let outcome = outcome.unwrap_or_else(|elapsed| Err(StoreError::timed_out(elapsed)));
+        self.trouble.note(what, &outcome);
         if self.breaker.note(&outcome, self.moment()) {
             // Those who wait for a login have missed what happened meanwhile.
             self.gaps.notify_waiters();
@@ -372,7 +374,7 @@ impl Inner {
     /// One load, unless the store is resting. Changes are always made: somebody has typed a code.
     async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
         self.breaker.admit(self.moment(), self.store_timeout)?;
-        self.limited(self.store.load(user)).await
+        self.limited(Call::Load, self.store.load(user)).await
     }
 
     fn emit(&self, event: Event) {

@@ -13,6 +13,7 @@ mod changes;
 mod error;
 #[cfg(feature = "serde")]
 mod exposed;
+mod log;
 mod memory;
 #[cfg(feature = "sealed")]
 mod sealed;
@@ -22,6 +23,7 @@ pub use changes::{Change, ChangeStream};
 pub use error::{StoreError, StoreErrorKind};
 #[cfg(feature = "serde")]
 pub use exposed::ExposedSession;
+pub use log::StoreLog;
 pub use memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "sealed")]
 pub use sealed::{InvalidKeyName, KeyRing, Resealed, SealedStore, SealingKey};

@@ -5,13 +5,17 @@
 //! program is missing the test fails: `scripts/servers` installs what is needed.
 
 mod disk;
+mod log;
 mod postgres;
 mod process;
 mod proxy;
 mod redis;
+mod sentinel;
 
 pub use disk::Disk;
+pub use log::Log;
 pub use postgres::Postgres;
 pub use process::{Process, free_port};
 pub use proxy::Proxy;
 pub use redis::{Redis, RedisCluster};
+pub use sentinel::Sentinel;

@@ -9,7 +9,7 @@ use crate::Process;
 use crate::process::{free_port_where, is_free};
 
 /// How long a server may take to start on a busy machine.
-const START_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// A Redis server with a folder of its own. Debian's package has the program.
 #[derive(Debug)]

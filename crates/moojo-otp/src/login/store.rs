@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use moojo_session::{
-    Admission, Chain, Challenge, ChallengeStore, Clock, Quota, Revision, StoreError, UserId,
+    Admission, Chain, Challenge, ChallengeStore, Clock, Quota, Revision, StoreError, StoreLog,
+    UserId,
 };
 
 use super::machine::Change;
@@ -19,6 +20,7 @@ pub(super) struct Challenges {
     store: Arc<dyn ChallengeStore>,
     clock: Arc<dyn Clock>,
     timeout: Duration,
+    log: StoreLog,
 }
 
 /// The store's time is over.
@@ -32,7 +34,7 @@ impl Challenges {
         clock: Arc<dyn Clock>,
         timeout: Duration,
     ) -> Self {
-        Self { store, clock, timeout }
+        Self { store, clock, timeout, log: StoreLog::new("logins under way") }
     }
 
     pub(super) async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
@@ -125,12 +127,14 @@ impl Challenges {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        tokio::select! {
+        let outcome = tokio::select! {
             biased;
             outcome = call => outcome,
             () = self.clock.sleep(self.timeout) => {
                 Err(StoreError::timed_out(TimedOut(self.timeout)))
             }
-        }
+        };
+        self.log.note(&outcome);
+        outcome
     }
 }

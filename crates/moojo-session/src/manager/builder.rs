@@ -11,6 +11,7 @@ use super::notices::Notices;
 use super::queue::{Leases, Queue};
 use super::renew::Renewal;
 use super::table::Table;
+use super::trouble::Trouble;
 use super::{Inner, ManagerId, SessionManager};
 use crate::clock::{Clock, SystemClock, nanos};
 use crate::lease::LeaseStore;
@@ -246,6 +247,7 @@ impl SessionManagerBuilder {
             margin_nanos: nanos(self.expiry_margin),
             store_timeout: self.store_timeout,
             breaker: Breaker::new(self.breaker),
+            trouble: Trouble::new(),
             max_staleness: self.max_staleness,
             miss_life: self.miss_life,
             table: Table::new(self.max_users, idle_seconds),

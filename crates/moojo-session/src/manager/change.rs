@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Inner;
 use super::events::Event;
 use super::slot::{Locked, SlotRef};
+use super::trouble::Call;
 use crate::error::Error;
 use crate::reauth::ReauthReason;
 use crate::session::{Session, SessionId};
@@ -19,7 +20,7 @@ impl Inner {
         let user = session.user().clone();
         let change = Change::begin(self, &user, Some(session.id()));
         let epoch = self.epoch();
-        self.limited(self.store.save(&session)).await?;
+        self.limited(Call::Save, self.store.save(&session)).await?;
         let steady_end = self.steady_end(&session, self.now());
         let version = change.version;
         if change.slot.is_none() {
@@ -38,7 +39,7 @@ impl Inner {
         self.listen();
         let change = Change::begin(self, user, None);
         change.locked(|slot| slot.revoke());
-        let removed = self.limited(self.store.remove(user)).await?;
+        let removed = self.limited(Call::Remove, self.store.remove(user)).await?;
         change.end(|slot| {
             slot.revoke();
             slot.set_gone(ReauthReason::Revoked);
@@ -56,7 +57,7 @@ impl Inner {
         self.listen();
         let change = Change::begin(self, user, None);
         change.locked(|slot| slot.refuse(id));
-        let removed = self.limited(self.store.remove_if_current(user, id)).await?;
+        let removed = self.limited(Call::Remove, self.store.remove_if_current(user, id)).await?;
         change.end(|slot| {
             slot.refuse(id);
             if removed {

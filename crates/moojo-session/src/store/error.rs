@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 /// A store that could not do what it was asked. It never means that a user is logged out.
 ///
+/// `Display` says what that is for a caller; why it is so is in the sources, which
+/// [`Chain`](crate::Chain) shows as well.
+///
 /// Whoever writes a store makes one with the function named after the kind. The source is logged, so
 /// nothing secret may be in its text or in those of its own sources:
 ///
@@ -32,7 +35,9 @@ pub enum StoreErrorKind {
     /// The record is there and cannot be read. Trying again does not help; a new login replaces
     /// it.
     Corrupt,
-    /// The backend works and does not want to: no permission, no space, a record too large.
+    /// The backend works and does not want to: a login that it does not take, no permission, no space,
+    /// a record too large. As a rule somebody has to see to how it is set up, so the log
+    /// [says so](crate::StoreLog).
     Refused,
 }
 

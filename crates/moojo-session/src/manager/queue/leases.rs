@@ -5,7 +5,6 @@
 //! the lease runs out.
 
 use std::collections::HashMap;
-use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,6 @@ use crate::lease::{Lease, LeaseHolder, LeaseStore};
 use crate::manager::Inner;
 use crate::manager::calendar::Notice;
 use crate::reauth::DeclineReason;
-use crate::shown::Chain;
 use crate::store::StoreError;
 use crate::sync::{Mutex, spawn, timeout};
 use crate::user::UserId;
@@ -146,19 +144,17 @@ impl Inner {
         let (inner, user) = (Arc::clone(self), user.clone());
         let (answer, answered) = oneshot::channel();
         spawn(async move {
-            let limit = inner.store_timeout;
+            let (limit, manager) = (inner.store_timeout, Arc::clone(&inner));
             if let Some(earlier) = earlier {
                 // Limited here as well: the runtime that it runs on may stand still.
                 let _ = timeout(limit, earlier).await;
             }
-            let outcome = match timeout(limit, work(inner, leases, user.clone())).await {
+            let outcome = match timeout(limit, work(inner, leases, user)).await {
                 Ok(outcome) => outcome,
                 Err(elapsed) => Err(StoreError::timed_out(elapsed)),
             };
             drop(turn);
-            if let Err(error) = &outcome {
-                note(&user, error);
-            }
+            manager.trouble.note_lease(&outcome);
             let _ = answer.send(outcome);
         });
         Some(answered)
@@ -194,8 +190,4 @@ impl Drop for Turn {
             rows.ends.remove(&self.user);
         }
     }
-}
-
-fn note(user: &UserId, error: &(dyn StdError + 'static)) {
-    tracing::warn!(%user, error = %Chain(error), "a lease could not be changed");
 }

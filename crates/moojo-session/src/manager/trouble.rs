@@ -1,0 +1,53 @@
+//! What the log says of a store that does not do what it is asked: whoever set it up has to see that.
+
+use crate::store::{StoreError, StoreErrorKind, StoreLog};
+
+/// A log for each kind of call: permissions differ, and one that works says nothing of another.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    load: StoreLog,
+    save: StoreLog,
+    remove: StoreLog,
+    lease: StoreLog,
+}
+
+/// What the store was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    Load,
+    Save,
+    Remove,
+}
+
+impl Trouble {
+    pub(super) fn new() -> Self {
+        Self {
+            load: StoreLog::new("load"),
+            save: StoreLog::new("save"),
+            remove: StoreLog::new("remove"),
+            lease: StoreLog::new("lease"),
+        }
+    }
+
+    pub(super) fn note<T>(&self, call: Call, outcome: &Result<T, StoreError>) {
+        match call {
+            // The breaker tells of loads that fail because the store is away.
+            Call::Load if is_away(outcome) => {}
+            Call::Load => self.load.note(outcome),
+            Call::Save => self.save.note(outcome),
+            Call::Remove => self.remove.note(outcome),
+        }
+    }
+
+    /// A lease's error gets to nobody but the log.
+    pub(super) fn note_lease<T>(&self, outcome: &Result<T, StoreError>) {
+        match outcome {
+            Ok(_) => self.lease.works(),
+            Err(error) => self.lease.fails(error),
+        }
+    }
+}
+
+fn is_away<T>(outcome: &Result<T, StoreError>) -> bool {
+    outcome.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Unavailable)
+}

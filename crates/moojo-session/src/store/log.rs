@@ -1,0 +1,153 @@
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::{StoreError, StoreErrorKind};
+use crate::shown::Chain;
+
+/// Says in the log that something that a store does fails, and that it works again: once each,
+/// however often it is tried. For whoever calls a store or writes one with a change feed; the
+/// [`SessionManager`](crate::SessionManager) has its own.
+///
+/// It is a warning with the whole [`Chain`] of the error, and again if the store is no longer away
+/// but [refuses](StoreErrorKind::Refused), or the other way round. What fails and works by turns is
+/// told of once a minute at most.
+///
+/// ```
+/// use moojo_session::{StoreError, StoreLog};
+///
+/// let log = StoreLog::new("change feed");
+/// let error = StoreError::refused("no permission to listen");
+/// log.fails(&error); // WARN the session store fails what="change feed" error=the store refused: no …
+/// log.fails(&error);
+/// log.works(); // INFO the session store works again what="change feed"
+/// log.works();
+/// ```
+#[derive(Debug)]
+pub struct StoreLog {
+    what: &'static str,
+    since: Instant,
+    said: Mutex<Said>,
+}
+
+/// What was said, and when, counted from the start.
+#[derive(Debug, Default)]
+struct Said {
+    failure: Option<Failure>,
+    last: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    Refused,
+    Other,
+}
+
+impl StoreLog {
+    /// Of what fails and works, as the log is to name it.
+    pub fn new(what: &'static str) -> Self {
+        Self { what, since: Instant::now(), said: Mutex::default() }
+    }
+
+    /// It fails.
+    pub fn fails(&self, error: &StoreError) {
+        let is_new = self.said.lock().fails(error.kind(), self.since.elapsed());
+        let (what, error) = (self.what, Chain(error));
+        if is_new {
+            tracing::warn!(what, %error, "the session store fails");
+        } else {
+            tracing::debug!(what, %error, "the session store still fails");
+        }
+    }
+
+    /// It works.
+    pub fn works(&self) {
+        if self.said.lock().works() {
+            tracing::info!(what = self.what, "the session store works again");
+        }
+    }
+
+    /// How one of many calls ended: it works, or fails for a reason that is not the call's own. What
+    /// [timed out](StoreErrorKind::TimedOut) or met a [record](StoreErrorKind::Corrupt) that cannot
+    /// be read says nothing of the others.
+    pub fn note<T>(&self, outcome: &Result<T, StoreError>) {
+        match outcome {
+            Ok(_) => self.works(),
+            Err(error) => match error.kind() {
+                StoreErrorKind::Unavailable | StoreErrorKind::Refused => self.fails(error),
+                StoreErrorKind::TimedOut | StoreErrorKind::Corrupt => {}
+            },
+        }
+    }
+}
+
+impl Said {
+    const PAUSE: Duration = Duration::from_secs(60);
+
+    /// Whether it is to be said.
+    fn fails(&mut self, kind: StoreErrorKind, now: Duration) -> bool {
+        let failure = match kind {
+            StoreErrorKind::Refused => Failure::Refused,
+            _ => Failure::Other,
+        };
+        let is_too_soon = self.last.is_some_and(|last| now < last + Self::PAUSE);
+        if is_too_soon || self.failure == Some(failure) {
+            return false;
+        }
+        *self = Self { failure: Some(failure), last: Some(now) };
+        true
+    }
+
+    /// Whether it is to be said.
+    fn works(&mut self) -> bool {
+        self.failure.take().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REFUSED: StoreErrorKind = StoreErrorKind::Refused;
+    const AWAY: StoreErrorKind = StoreErrorKind::Unavailable;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_failure_and_its_end_are_said_once() {
+        let mut said = Said::default();
+        assert!(!said.works());
+        assert!(said.fails(AWAY, at(0)));
+        for second in 0..600 {
+            assert!(!said.fails(AWAY, at(second)));
+            assert!(!said.fails(StoreErrorKind::TimedOut, at(second)));
+        }
+        assert!(said.works());
+        assert!(!said.works());
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_said_once_a_minute() {
+        let mut said = Said::default();
+        let mut lines = 0;
+        for second in 0..600 {
+            lines += usize::from(said.fails(REFUSED, at(second)));
+            lines += usize::from(said.works());
+        }
+        assert_eq!(lines, 2 * 10);
+        // One that stays is said at last.
+        assert!(!said.fails(REFUSED, at(599)));
+        assert!(said.fails(REFUSED, at(600)));
+    }
+
+    #[test]
+    fn an_outage_that_becomes_a_refusal_is_said_again() {
+        let mut said = Said::default();
+        assert!(said.fails(AWAY, at(0)));
+        assert!(said.fails(REFUSED, at(60)));
+        assert!(!said.fails(REFUSED, at(120)));
+        assert!(said.works());
+    }
+}

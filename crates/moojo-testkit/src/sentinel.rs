@@ -1,0 +1,48 @@
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::redis::START_LIMIT;
+use crate::{Process, free_port};
+
+/// A Redis Sentinel with a folder of its own.
+#[derive(Debug)]
+pub struct Sentinel {
+    port: u16,
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl Sentinel {
+    /// One that watches the server on port `master` under the name `mymaster`, and replaces it by a
+    /// replica after a second.
+    ///
+    /// # Panics
+    /// If there is no such program, or it does not come up.
+    pub fn start(master: u16) -> Self {
+        let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
+        let settings = folder.path().join("sentinel.conf");
+        let text = format!(
+            "bind 127.0.0.1\nport {port}\ndir {}\n\
+             sentinel monitor mymaster 127.0.0.1 {master} 1\n\
+             sentinel down-after-milliseconds mymaster 1000\n\
+             sentinel failover-timeout mymaster 3000\n",
+            folder.path().display()
+        );
+        std::fs::write(&settings, text).expect("there is room");
+        let args = [settings.to_str().expect("a plain name"), "--sentinel"];
+        let process = Process::start("redis-server", &args, &folder.path().join("log"));
+        let begun = Instant::now();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            assert!(begun.elapsed() < START_LIMIT, "the sentinel does not come up");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self { port, _process: process, _folder: folder }
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
