@@ -158,7 +158,7 @@ impl Cluster {
         for address in self.informants() {
             match learn(&self.node(&address), &self.access, by).await {
                 Ok(slots) => return Ok(self.learnt(slots)),
-                Err(failure) => last = failure,
+                Err(failure) => last = last.or(failure),
             }
         }
         Err(last)

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use redis::{ConnectionAddr, ConnectionInfo, ProtocolVersion};
 use zeroize::Zeroizing;
 
 use crate::RedisStore;
 use crate::client::Client;
 use crate::keys::Keys;
 use crate::node::{Access, Limits};
+
+mod url;
 
 /// Settings of a [`RedisStore`]; from [`RedisStore::builder`], [`RedisStore::cluster`] or
 /// [`RedisStore::sentinel`].
@@ -87,14 +89,18 @@ impl RedisStoreBuilder {
     pub fn build(self) -> Result<RedisStore, RedisConfigError> {
         let mut infos = Vec::new();
         for url in &self.urls {
-            infos.push(connection_info(url, self.ca_certificates.as_deref())?);
+            let info = connection_info(url, self.ca_certificates.as_deref())?;
+            if matches!(info.addr(), ConnectionAddr::Unix(_)) && !matches!(self.kind, Kind::Single)
+            {
+                return Err(RedisConfigError::SocketOfSeveral);
+            }
+            if info.redis_settings().db() != 0 && matches!(self.kind, Kind::Cluster) {
+                return Err(RedisConfigError::DatabaseInCluster);
+            }
+            infos.push(info);
         }
         let first = infos.first().ok_or(RedisConfigError::NoUrl)?;
-        let database = first.redis_settings().db();
-        if database != 0 && matches!(self.kind, Kind::Cluster) {
-            return Err(RedisConfigError::DatabaseInCluster);
-        }
-        let keys = Keys::new(&self.prefix, database)?;
+        let keys = Keys::new(&self.prefix, first.redis_settings().db())?;
         let access = Access { info: first.clone(), limits: self.limits };
         let addresses = infos.iter().map(|info| info.addr().clone()).collect();
         Ok(RedisStore::new(Client::new(access, addresses, self.kind), keys))
@@ -113,13 +119,13 @@ impl fmt::Debug for RedisStoreBuilder {
 }
 
 fn connection_info(url: &str, ca: Option<&[u8]>) -> Result<ConnectionInfo, RedisConfigError> {
-    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-    let is_tls = scheme == "rediss" || scheme == "valkeys";
+    let parts = url::read(url)?;
+    let is_tls = matches!(parts.scheme(), "rediss" | "valkeys");
     if is_tls && !cfg!(feature = "tls") {
         return Err(RedisConfigError::TlsNotEnabled);
     }
     // The redis crate's error is not passed on: it may quote the URL.
-    let info = url.into_connection_info().map_err(|_| RedisConfigError::InvalidUrl)?;
+    let info = parts.into_connection_info().map_err(|_| RedisConfigError::InvalidUrl)?;
     if let ConnectionAddr::TcpTls { insecure: true, .. } = info.addr() {
         return Err(RedisConfigError::InsecureTls);
     }
@@ -181,10 +187,33 @@ pub enum RedisConfigError {
     NoUrl,
     /// A URL cannot be read.
     #[error(
-        "a Redis URL is not valid: it looks like redis://[user][:password@]host[:port][/database], \
-         with rediss:// for TLS"
+        "a Redis URL cannot be read: it looks like redis://[user][:password@]host[:port][/database], \
+         and what is special in the user and the password is written as %XX"
     )]
     InvalidUrl,
+    /// A URL begins with something else.
+    #[error(
+        "a Redis URL begins with redis:// (or valkey://), with rediss:// (or valkeys://) for TLS, or \
+         with unix:// for a socket of this machine"
+    )]
+    InvalidScheme,
+    /// A URL has no host, or one that stands for any.
+    #[error("a Redis URL names no host to connect to; 0.0.0.0 and [::] are none")]
+    NoHost,
+    /// A `unix://` URL has no absolute path.
+    #[error(
+        "the path of a socket follows on unix://, from the root on, as in unix:///run/redis.sock"
+    )]
+    InvalidSocket,
+    /// A `unix://` URL of a cluster or a sentinel.
+    #[error("the nodes of a cluster and sentinels have hosts and ports: unix:// is for one server")]
+    SocketOfSeveral,
+    /// A URL's database is no number. Whether the server has it is found out when it is used.
+    #[error(
+        "the database in a Redis URL is a number from 0 on, as in redis://host/0 or \
+         unix:///run/redis.sock?db=0; a server has 16 unless set otherwise"
+    )]
+    InvalidDatabase,
     /// A `rediss://` URL, without the feature `tls`.
     #[error("rediss:// needs the feature `tls` of moojo-session-redis")]
     TlsNotEnabled,
@@ -201,7 +230,7 @@ pub enum RedisConfigError {
     #[error("a key prefix has 1 to 128 letters, digits or `._:-`")]
     InvalidPrefix,
     /// A URL of a cluster names a database.
-    #[error("a Redis Cluster has database 0 only")]
+    #[error("a URL of a Redis Cluster names a database, and a cluster has 0 only")]
     DatabaseInCluster,
 }
 
@@ -215,13 +244,41 @@ mod tests {
 
     #[test]
     fn bad_settings_are_named() {
-        for url in ["", "redis", "http://h", "redis://h:x", "redis://h/one", "redis://"] {
-            assert_eq!(error(url), RedisConfigError::InvalidUrl, "{url}");
+        for (url, expected) in [
+            ("", RedisConfigError::InvalidUrl),
+            ("redis", RedisConfigError::InvalidUrl),
+            ("h:6379", RedisConfigError::InvalidUrl),
+            ("redis://h:x", RedisConfigError::InvalidUrl),
+            ("redis://h:99999", RedisConfigError::InvalidUrl),
+            ("redis://h?protocol=9", RedisConfigError::InvalidUrl),
+            ("http://h", RedisConfigError::InvalidScheme),
+            ("redis+tls://h", RedisConfigError::InvalidScheme),
+            ("redis://", RedisConfigError::NoHost),
+            ("redis:///1", RedisConfigError::NoHost),
+            ("redis://0.0.0.0", RedisConfigError::NoHost),
+            ("redis://[::]:1", RedisConfigError::NoHost),
+            ("redis://h/one", RedisConfigError::InvalidDatabase),
+            ("redis://h/-1", RedisConfigError::InvalidDatabase),
+            ("redis://h/1/2", RedisConfigError::InvalidDatabase),
+            ("redis://h/99999999999", RedisConfigError::InvalidDatabase),
+            ("unix:///run/redis.sock?db=one", RedisConfigError::InvalidDatabase),
+            ("unix://run/redis.sock", RedisConfigError::InvalidSocket),
+            ("unix://", RedisConfigError::InvalidSocket),
+        ] {
+            assert_eq!(error(url), expected, "{url}");
+        }
+        for url in ["unix:///run/redis.sock", "redis://u:p%40@h:1/15", "valkey://h", "REDIS://h/"] {
+            assert!(RedisStore::builder(url).build().is_ok(), "{url}");
         }
         let none: [&str; 0] = [];
         assert_eq!(RedisStore::cluster(none).build().unwrap_err(), RedisConfigError::NoUrl);
-        let database = RedisStore::cluster(["redis://h/1"]).build().unwrap_err();
+        let database = RedisStore::cluster(["redis://h", "redis://h/1"]).build().unwrap_err();
         assert_eq!(database, RedisConfigError::DatabaseInCluster);
+        let sockets = ["unix:///run/redis.sock"];
+        let error = RedisStore::cluster(sockets).build().unwrap_err();
+        assert_eq!(error, RedisConfigError::SocketOfSeveral);
+        let error = RedisStore::sentinel(sockets, "mymaster").build().unwrap_err();
+        assert_eq!(error, RedisConfigError::SocketOfSeveral);
         let prefix = RedisStore::builder("redis://h").prefix("a{b").build().unwrap_err();
         assert_eq!(prefix, RedisConfigError::InvalidPrefix);
         let pem = RedisStore::builder("redis://h").ca_certificates("x").build().unwrap_err();
@@ -245,9 +302,19 @@ mod tests {
 
     #[test]
     fn rule_13_no_password_is_shown() {
-        let error = error("redis://user:planted@h:x");
+        for url in [
+            "redis://user:planted@h:x",
+            "planted://user:planted@h",
+            "redis://:planted@",
+            "redis://:planted@h/planted",
+            "unix://planted?pass=planted",
+        ] {
+            let error = error(url);
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("planted"), "{url}: {shown}");
+        }
         let builder = RedisStore::builder("redis://user:planted@h");
-        let shown = format!("{error} {error:?} {builder:?}");
+        let shown = format!("{builder:?}");
         let shown = format!("{shown} {:?}", builder.build());
         assert!(!shown.contains("planted"), "{shown}");
     }

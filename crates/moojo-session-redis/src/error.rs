@@ -17,8 +17,19 @@ pub(crate) enum Failure {
     Dropped,
     #[error("Redis did not answer in time")]
     TimedOut,
+    /// Redis does not take the login. It says `WRONGPASS` to a user that it does not know, too.
+    #[error(
+        "Redis refused the user name or the password of the URL: they are wrong, the user is off, or \
+         there is a password where the server has none"
+    )]
+    Login,
+    #[error(
+        "Redis refused the database of the URL: a server has those below its setting `databases`, \
+         which is 16 unless set, and a node of a cluster has 0 only"
+    )]
+    Database,
     /// Redis said no. The code is the first word of what it said.
-    #[error("Redis answered {0}")]
+    #[error("Redis answered {}", explained(.0))]
     Code(String),
     /// The slot is elsewhere.
     #[error("the keys are on another node of the cluster")]
@@ -31,6 +42,15 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Of what came of two servers, what one of them said: somebody can see to that. That another
+    /// cannot be reached says less.
+    pub(crate) fn or(self, later: Self) -> Self {
+        match self {
+            Self::Login | Self::Database | Self::Code(_) => self,
+            _ => later,
+        }
+    }
+
     pub(crate) fn is_no_script(&self) -> bool {
         matches!(self, Self::Code(code) if code == "NOSCRIPT")
     }
@@ -71,12 +91,12 @@ impl From<RedisError> for Failure {
             ErrorKind::Server(ServerErrorKind::Ask) if error.redirect_node().is_some() => {
                 Self::Ask { to: redirect(&error) }
             }
-            ErrorKind::AuthenticationFailed => Self::Code("NOAUTH".to_owned()),
+            ErrorKind::AuthenticationFailed => Self::Login,
             // One command, or the first of several that failed.
             ErrorKind::Server(_) | ErrorKind::Extension => {
-                match error.into_server_errors().as_deref() {
+                match error.clone().into_server_errors().as_deref() {
                     Some([(_, first), ..]) => Self::Code(code(first.code(), first.details())),
-                    _ => Self::Code("ERR".to_owned()),
+                    _ => no_database(error.detail().unwrap_or_default()),
                 }
             }
             _ => Self::Answer,
@@ -86,6 +106,33 @@ impl From<RedisError> for Failure {
 
 fn redirect(error: &RedisError) -> String {
     error.redirect_node().map_or_else(String::new, |(address, _)| address.to_owned())
+}
+
+/// What a server says to `SELECT` when it is connected to: the redis crate drops the code.
+fn no_database(detail: &str) -> Failure {
+    let says = |texts: &[&str]| texts.iter().any(|text| detail.contains(text));
+    if says(&["Authentication required"]) {
+        Failure::Code("NOAUTH".to_owned())
+    } else if says(&["no permissions"]) {
+        Failure::Code("NOPERM".to_owned())
+    } else if says(&["out of range", "invalid DB index", "cluster mode"]) {
+        Failure::Database
+    } else {
+        Failure::Code("ERR".to_owned())
+    }
+}
+
+/// A code with what it means to who has set the server up.
+fn explained(code: &str) -> String {
+    let meaning = match code {
+        "NOAUTH" => "it wants a login, and was given none",
+        "NOPERM" => "its user has no right to that, or not with keys and channels of this prefix",
+        "READONLY" => "it is a replica",
+        "OOM" => "it has come to its `maxmemory`",
+        "MISCONF" => "it cannot write to its disk",
+        _ => return code.to_owned(),
+    };
+    format!("{code}: {meaning}")
 }
 
 /// The code of an error. Before Redis 7, that of a command in a script stands inside the text:
@@ -124,6 +171,7 @@ impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match &failure {
             Failure::TimedOut => Self::timed_out(failure),
+            Failure::Login | Failure::Database => Self::refused(failure),
             Failure::Code(code) if !PASSING.contains(&code.as_str()) => Self::refused(failure),
             _ => Self::unavailable(failure),
         }
@@ -174,6 +222,29 @@ mod tests {
         assert_eq!(failure.to_string(), "Redis answered ERR");
         assert!(!format!("{failure:?}").contains("planted"));
         assert_eq!(server("planted token").to_string(), "Redis answered ERR");
+    }
+
+    #[test]
+    fn what_a_server_says_to_select_has_a_meaning() {
+        assert!(matches!(no_database("DB index is out of range"), Failure::Database));
+        assert!(matches!(no_database("SELECT is not allowed in cluster mode"), Failure::Database));
+        for (detail, code) in [
+            ("Authentication required.", "NOAUTH"),
+            ("this user has no permissions to run the 'select' command", "NOPERM"),
+            ("planted", "ERR"),
+        ] {
+            let failure = no_database(detail);
+            assert!(matches!(&failure, Failure::Code(found) if found == code), "{failure}");
+            assert!(!failure.to_string().contains("planted"));
+        }
+    }
+
+    #[test]
+    fn what_a_server_said_counts_more_than_that_another_is_away() {
+        let away = || Failure::Unreachable("refused".to_owned());
+        assert!(matches!(away().or(Failure::Login), Failure::Login));
+        assert!(matches!(Failure::Login.or(away()), Failure::Login));
+        assert!(matches!(Failure::Dropped.or(away()), Failure::Unreachable(_)));
     }
 
     #[test]

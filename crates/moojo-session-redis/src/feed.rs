@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use futures_util::{Stream, StreamExt, stream};
-use moojo_session::{Change, ChangeStream, SessionId, UserId};
+use moojo_session::{Change, ChangeStream, SessionId, StoreLog, UserId};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::AbortHandle;
@@ -23,6 +23,7 @@ const CAPACITY: usize = 4096;
 pub(crate) struct Feed {
     client: Client,
     keys: Keys,
+    log: Arc<StoreLog>,
     hub: Mutex<Weak<Hub>>,
 }
 
@@ -49,7 +50,7 @@ impl Drop for Hub {
 
 impl Feed {
     pub(crate) fn new(client: Client, keys: Keys) -> Self {
-        Self { client, keys, hub: Mutex::default() }
+        Self { client, keys, log: Arc::new(StoreLog::new("change feed")), hub: Mutex::default() }
     }
 
     /// Everything from the moment when the stream is first polled, which has to be on a runtime.
@@ -73,6 +74,7 @@ impl Feed {
                 keys: self.keys.clone(),
                 changes: sender,
                 state: Arc::clone(&state),
+                log: Arc::clone(&self.log),
             };
             let task = tokio::spawn(subscriber.run()).abort_handle();
             let hub = Arc::new(Hub { state, task });

@@ -75,6 +75,11 @@ impl Keys {
         self.key('q', key)
     }
 
+    /// A key that nobody has, in any slot.
+    pub(crate) fn check(&self) -> Key {
+        self.key('t', &format!("{:016x}", fastrand::u64(..)))
+    }
+
     /// What the keys of all sessions match, in the pattern language of SCAN, which gives no other
     /// meaning to what a prefix can hold.
     pub(crate) fn all_sessions(&self) -> String {

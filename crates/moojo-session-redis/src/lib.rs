@@ -73,6 +73,14 @@
 //! `+zremrangebylex +zremrangebyrank +eval +evalsha +publish +subscribe +ping`; for the
 //! administration `+scan +info`; in a cluster `+cluster|slots +asking`; `+client|setinfo` does no harm.
 //!
+//! # Whether it is set up
+//!
+//! [`RedisStore::check`] asks the server whether the store may do what it does, in one round trip. What
+//! it refuses is [`Refused`](moojo_session::StoreErrorKind::Refused): the sources of the error say
+//! whether that is the user or the password, the database, a right or memory, and
+//! [`Chain`](moojo_session::Chain) shows them. The log [says it once](moojo_session::StoreLog) for each
+//! kind of call of a manager, and of the change feed, and once when it is over.
+//!
 //! # Keys
 //!
 //! `<user>` is percent-encoded, and stands in braces: all that is one user's is in one slot.
@@ -83,6 +91,7 @@
 //! | `<prefix>:c:{<user>}` | the revision in 16 hexadecimal digits, then JSON of an `ExposedChallenge` | the login lapses |
 //! | `<prefix>:q:{<key>}` | a sorted set: when each use falls out of the window, as 20 digits of nanoseconds since 1677-09-21T00:12:43.145224192Z | the last use falls out |
 //! | `<prefix>:l:{<user>}` | `h` and the holder, or `d:` and why the person declined | the lease or the decline ends |
+//! | `<prefix>:t:{<random>}` | what a [`check`](RedisStore::check) writes | the check ends; a minute if it is refused halfway |
 //!
 //! Changes are published on `<prefix>:changes:<database>`: `s`, the session's id and the user, or `r`
 //! and the user, neither of them encoded. On `<prefix>:probe:<random>` a subscriber hears itself.
@@ -93,6 +102,7 @@
 //! two seconds it asks the server for a sign of life, and has something published where changes are
 //! published, to see whether that still arrives. If either fails, the feed says
 //! [`Disconnected`](moojo_session::Change::Disconnected), and connects again after a pause with jitter.
+//! The log has a warning with the reason, once, and a line when it hears again.
 //! Redis' publishing promises nothing: between nodes of a cluster a message can be lost with a link
 //! that breaks for less than those seconds, and nobody is told.
 //!

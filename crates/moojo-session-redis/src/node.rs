@@ -121,7 +121,7 @@ const TOO_LONG: &str = "it takes too long";
 /// says holds nothing that was sent.
 fn unreachable(error: redis::RedisError) -> Failure {
     match Failure::from(error.clone()) {
-        Failure::Code(code) => Failure::Code(code),
+        said @ (Failure::Code(_) | Failure::Login | Failure::Database) => said,
         _ if error.is_io_error() => Failure::Unreachable(error.to_string()),
         _ => Failure::Unreachable(error.category().to_owned()),
     }

@@ -43,4 +43,5 @@ scripts! {
     ACQUIRE = "acquire.lua",
     RELEASE = "release.lua",
     DECLINE = "decline.lua",
+    CHECK = "check.lua",
 }

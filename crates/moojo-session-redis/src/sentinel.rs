@@ -77,7 +77,7 @@ impl Sentinels {
                         return Ok(address);
                     }
                 }
-                Err(failure) => last = failure,
+                Err(failure) => last = last.or(failure),
             }
         }
         Err(last)

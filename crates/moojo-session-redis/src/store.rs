@@ -1,13 +1,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use moojo_session::{Change, UserId};
+use moojo_session::{Change, StoreError, UserId};
 
 use crate::client::Client;
 use crate::config::{Kind, RedisStoreBuilder};
 use crate::feed::{self, Feed};
 use crate::keys::{Key, Keys};
-use crate::request::Request;
+use crate::request::{Request, yes_or_no};
 use crate::script;
 
 /// Sessions, logins under way and leases in Redis. Clones are the same store.
@@ -24,7 +24,8 @@ struct Shared {
 
 impl RedisStore {
     /// A store on one server: `redis://[user][:password@]host[:port][/database]`, or `rediss://`
-    /// for TLS.
+    /// for TLS, or the socket of one on this machine:
+    /// `unix:///path/of/the.sock[?db=database&user=user&pass=password]`.
     ///
     /// ```
     /// use moojo_session_redis::RedisStore;
@@ -66,6 +67,36 @@ impl RedisStore {
         name: impl Into<String>,
     ) -> RedisStoreBuilder {
         RedisStoreBuilder::new(urls, Kind::Sentinel(name.into()))
+    }
+
+    /// Whether the server can be reached and lets the store do all that it does to its keys and
+    /// channels: for a readiness check, or for the start of a program.
+    ///
+    /// It is one round trip, as for any other call: a script that writes a key of its own and takes
+    /// it away. In a cluster that is at one of the nodes, at another one each time. Whether the
+    /// [change feed](moojo_session::SessionStore::changes) may listen it does not say: the log does, as soon as somebody
+    /// listens.
+    ///
+    /// ```no_run
+    /// # async fn check(store: moojo_session_redis::RedisStore) -> Result<(), Box<dyn std::error::Error>> {
+    /// use moojo_session::{Chain, StoreErrorKind};
+    ///
+    /// match store.check().await {
+    ///     Ok(()) => println!("ready"),
+    ///     Err(error) if error.kind() == StoreErrorKind::Refused => return Err(error.into()),
+    ///     Err(error) => println!("not yet: {}", Chain(&error)),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A [`StoreError`], as any other call: [`Refused`](moojo_session::StoreErrorKind::Refused) for a
+    /// login, a database or a right that is not there, and for memory that is full.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let request = Request::script(&script::CHECK, self.keys().check()).arg(self.keys().probe());
+        yes_or_no(&self.client().call(request).await?)?;
+        Ok(())
     }
 
     pub(crate) fn new(client: Client, keys: Keys) -> Self {

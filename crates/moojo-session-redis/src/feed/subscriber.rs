@@ -1,10 +1,11 @@
 //! The connection that listens.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use moojo_session::Change;
+use moojo_session::{Change, StoreError, StoreLog};
 use parking_lot::Mutex;
 use redis::aio::PubSubSink;
 use redis::cmd;
@@ -29,6 +30,7 @@ pub(super) struct Subscriber {
     pub(super) keys: Keys,
     pub(super) changes: broadcast::Sender<Change>,
     pub(super) state: Arc<Mutex<State>>,
+    pub(super) log: Arc<StoreLog>,
 }
 
 impl Subscriber {
@@ -36,8 +38,8 @@ impl Subscriber {
         let (shortest, longest) = PAUSES;
         let mut pause = shortest;
         loop {
-            // However it ended, it is over.
-            let _ = self.listen().await;
+            let Err(failure) = self.listen().await;
+            self.log.fails(&StoreError::from(failure));
             if self.set_hears(false, Change::Disconnected) {
                 pause = shortest;
             }
@@ -48,10 +50,11 @@ impl Subscriber {
     }
 
     /// Tells of all that is published, until the connection ends or hears nothing any more.
-    async fn listen(&self) -> Result<(), Failure> {
+    async fn listen(&self) -> Result<Infallible, Failure> {
         let probe = self.keys.probe();
         let pubsub = self.client.subscribe(&[self.keys.channel(), &probe]).await?;
         let (asks, mut messages) = pubsub.split();
+        self.log.works();
         self.set_hears(true, Change::Lagged);
         let heard = watch::Sender::new(());
         let deaf = self.until_deaf(asks, &probe, heard.subscribe());
@@ -92,7 +95,7 @@ impl Subscriber {
     }
 
     /// Publishes something where changes are published: each time at another server that has keys.
-    async fn publish(&self, probe: &str, turn: usize) -> Result<(), moojo_session::StoreError> {
+    async fn publish(&self, probe: &str, turn: usize) -> Result<(), StoreError> {
         let masters = self.client.masters().await?;
         let mut publish = cmd("PUBLISH");
         publish.arg(probe).arg("");
