@@ -81,7 +81,8 @@
 //! What saves or removes a session also calls `pg_notify`, in the same transaction, so a change is told
 //! if and only if it happened. All [`changes`](moojo_session::SessionStore::changes) of a store share
 //! one connection that listens, while anybody reads. It is probed every 2 seconds; a server that does
-//! not answer for 3 counts as lost.
+//! not answer for 3 counts as lost. The log has a warning with the reason, once, and a line when the
+//! feed hears again.
 //!
 //! A commit with a notice takes a lock of the whole database, which PostgreSQL holds until the commit
 //! is on the disk: no two go there together. With commits that wait for the disk, that made 200 to 330
@@ -105,8 +106,21 @@
 //! | `leases` | `user_id` | `holder`, `declined`, `keep_until` |
 //! | `migrations` | `version` | `applied_at` |
 //!
-//! The user who serves needs `USAGE` on the schema, and `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the
-//! tables.
+//! # Who may do what
+//!
+//! The user that calls [`migrate`](PostgresStore::migrate) owns the schema and the tables. Where the
+//! processes are to have no more rights than they need, they are another user, `moojo_server` here, in
+//! a database and a schema that are called `moojo`:
+//!
+//! ```sql
+#![doc = include_str!("../grants.sql")]
+//! ```
+//!
+//! [`PostgresStore::check`] says whether the server can be reached and which of these rights are
+//! missing, in one round trip. What the server refuses is
+//! [`Refused`](moojo_session::StoreErrorKind::Refused), with the reason in the sources of the error,
+//! which [`Chain`](moojo_session::Chain) shows. The log [says it once](moojo_session::StoreLog) for each
+//! kind of call of a manager, and of the change feed, and once when it is over.
 //!
 //! # Secrets
 //!
@@ -130,6 +144,7 @@ mod admin;
 mod backoff;
 mod builder;
 mod challenges;
+mod check;
 mod config;
 mod connector;
 mod database;

@@ -80,6 +80,10 @@ impl PostgresStore {
         self.0.feed.changes()
     }
 
+    pub(crate) fn schema(&self) -> &str {
+        self.0.database.names.schema()
+    }
+
     pub(crate) fn reads(&self) -> &Link {
         &self.in_use().reads
     }

@@ -3,7 +3,7 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use moojo_session::StoreError;
+use moojo_session::{Chain, StoreError};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
@@ -79,7 +79,9 @@ async fn now_and_then(store: Weak<Inner>) {
         match PostgresStore::from(store).delete_expired().await {
             Ok(0) => {}
             Ok(rows) => tracing::debug!(rows, "expired rows were deleted"),
-            Err(error) => tracing::debug!(%error, "expired rows could not be deleted"),
+            Err(error) => {
+                tracing::debug!(error = %Chain(&error), "expired rows could not be deleted");
+            }
         }
     }
 }

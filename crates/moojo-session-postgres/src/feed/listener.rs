@@ -3,28 +3,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use moojo_session::Change;
+use moojo_session::{Change, StoreError, StoreLog};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::Sender;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_postgres::{AsyncMessage, Client};
+use tokio_postgres::{AsyncMessage, Client, Error};
 
 use super::{Hub, Notice};
 use crate::backoff::Backoff;
 use crate::connector::Messages;
 use crate::database::Database;
+use crate::error::{no_answer, store_error};
 
 /// Listens, and passes on what it hears.
 pub(super) struct Listener {
     database: Arc<Database>,
     hub: Arc<Mutex<Option<Hub>>>,
     sender: Sender<Change>,
+    log: StoreLog,
 }
 
 /// Why it stopped listening.
 enum Outcome {
     /// The connection is lost.
-    Deaf,
+    Deaf(StoreError),
     /// Nobody is there who reads.
     Alone,
 }
@@ -41,7 +43,7 @@ impl Listener {
         hub: Arc<Mutex<Option<Hub>>>,
         sender: Sender<Change>,
     ) -> Self {
-        Self { database, hub, sender }
+        Self { database, hub, sender, log: StoreLog::new("change feed") }
     }
 
     pub(super) async fn run(self) {
@@ -50,15 +52,15 @@ impl Listener {
             match self.database.connector.open().await {
                 Ok((client, messages)) => {
                     let since = Instant::now();
-                    let outcome = self.listen(&client, messages).await;
-                    if matches!(outcome, Outcome::Alone) {
-                        return;
+                    match self.listen(&client, messages).await {
+                        Outcome::Alone => return,
+                        Outcome::Deaf(error) => self.log.fails(&error),
                     }
                     if since.elapsed() > Backoff::LONGEST {
                         backoff.reset();
                     }
                 }
-                Err(error) => tracing::debug!(%error, "the change feed has no connection"),
+                Err(error) => self.log.fails(&error),
             }
             if self.ends_alone() {
                 return;
@@ -71,7 +73,12 @@ impl Listener {
     async fn listen(&self, client: &Client, mut messages: Messages) -> Outcome {
         let hears = AtomicBool::new(false);
         let pass_on = async {
-            while let Some(Ok(message)) = messages.next().await {
+            let error = loop {
+                let message = match messages.next().await {
+                    Some(Ok(message)) => message,
+                    Some(Err(error)) => break store_error(&error),
+                    None => break StoreError::unavailable("PostgreSQL closed the connection"),
+                };
                 // What comes before it is known to listen, `Lagged` stands for.
                 if let AsyncMessage::Notification(told) = message
                     && hears.load(Ordering::Relaxed)
@@ -79,8 +86,8 @@ impl Listener {
                     // An error says that nobody reads.
                     let _ = self.sender.send(Notice::read(told.payload()));
                 }
-            }
-            Outcome::Deaf
+            };
+            Outcome::Deaf(error)
         };
         let outcome = tokio::select! {
             outcome = self.watch(client, &hears) => outcome,
@@ -95,21 +102,21 @@ impl Listener {
     /// Begins to listen, and returns when that is over.
     async fn watch(&self, client: &Client, hears: &AtomicBool) -> Outcome {
         let listen = format!("listen \"{}\"", self.database.names.channel());
-        let begun = timeout(self.database.connector.limit, client.batch_execute(&listen)).await;
-        if !matches!(begun, Ok(Ok(()))) {
-            return Outcome::Deaf;
+        let limit = self.database.connector.limit;
+        if let Err(error) = answered(limit, client.batch_execute(&listen)).await {
+            return Outcome::Deaf(error);
         }
         hears.store(true, Ordering::Relaxed);
+        self.log.works();
         self.tell(true);
         loop {
             sleep(Self::PROBE_EVERY).await;
             if self.ends_alone() {
                 return Outcome::Alone;
             }
-            let probed = client.simple_query("select 1 as hears");
-            let probed = timeout(Self::PROBE_LIMIT, probed).await;
-            if !matches!(probed, Ok(Ok(_))) {
-                return Outcome::Deaf;
+            let probe = client.simple_query("select 1 as hears");
+            if let Err(error) = answered(Self::PROBE_LIMIT, probe).await {
+                return Outcome::Deaf(error);
             }
         }
     }
@@ -131,5 +138,16 @@ impl Listener {
             *hub = None;
         }
         alone
+    }
+}
+
+/// What the server answers within the limit.
+async fn answered<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, StoreError> {
+    match timeout(limit, call).await {
+        Ok(answer) => answer.map_err(|error| store_error(&error)),
+        Err(_) => Err(no_answer(limit)),
     }
 }

@@ -1,5 +1,6 @@
 //! What the store does when the server or the network fails, and what it refuses, on real servers.
 
+mod check;
 mod crash;
 mod cut;
 mod feed;
