@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use futures_util::StreamExt;
 use futures_util::stream;
-use moojo_session::{Change, ChangeStream};
+use moojo_session::{Change, ChangeStream, StoreError, StoreLog};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError};
 
@@ -83,7 +83,7 @@ impl Feed {
         match thread.spawn(move || listener.run()) {
             Ok(_) => *running = Some(started),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "nobody can listen");
+                StoreLog::new("change feed").fails(&StoreError::unavailable(error));
                 return stream_of(VecDeque::from([Change::Disconnected]), receiver);
             }
         }

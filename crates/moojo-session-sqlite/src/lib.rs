@@ -55,6 +55,12 @@
 //! tells of changes of the own process at once and of those of others within about 150 ms; it costs a
 //! thread while somebody listens.
 //!
+//! # Whether it works
+//!
+//! [`SqliteStore::check`] says whether the file is in its place and may be written. The log says
+//! [once](moojo_session::StoreLog) that a kind of call of a manager, or the change feed, fails, and once
+//! that it is over.
+//!
 //! # The file
 //!
 //! | table | for each | what |
@@ -85,6 +91,7 @@
 mod admin;
 mod builder;
 mod challenges;
+mod check;
 mod database;
 mod desk;
 mod error;

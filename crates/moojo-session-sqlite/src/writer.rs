@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use moojo_session::StoreError;
+use moojo_session::{Chain, StoreError};
 use rusqlite::Connection;
 
 use crate::error::{Failure, caught};
@@ -187,7 +187,7 @@ impl Writer {
             self.give_up(&failure);
             self.upkeep.postpone();
             let error = failure.into_store_error();
-            tracing::debug!(error = &error as &dyn std::error::Error, "no upkeep this time");
+            tracing::debug!(error = %Chain(&error), "no upkeep this time");
         }
     }
 

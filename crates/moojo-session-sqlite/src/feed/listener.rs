@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use moojo_session::{Change, SessionId, UserId};
+use moojo_session::{Change, SessionId, StoreLog, UserId};
 use rusqlite::{Connection, Row};
 use tokio::sync::broadcast;
 
@@ -26,6 +26,7 @@ pub(super) struct Listener {
     /// Since when the file cannot be read.
     failing: Option<Instant>,
     disconnected: bool,
+    log: StoreLog,
 }
 
 impl Listener {
@@ -41,8 +42,9 @@ impl Listener {
         sender: broadcast::Sender<Change>,
     ) -> Self {
         let position = hub.known.load(Ordering::Acquire);
-        let (version, failing) = (None, None);
-        Self { link, hub, commits, sender, position, version, failing, disconnected: false }
+        let log = StoreLog::new("change feed");
+        let (version, failing, disconnected) = (None, None, false);
+        Self { link, hub, commits, sender, position, version, failing, disconnected, log }
     }
 
     /// Until nobody listens any more, or the store is gone.
@@ -51,7 +53,7 @@ impl Listener {
         while self.is_listened_to() {
             match self.hear(committed) {
                 Ok(()) => self.failing = None,
-                Err(failure) => self.fail(&failure),
+                Err(failure) => self.fail(failure),
             }
             committed = match self.commits.recv_timeout(Self::EVERY) {
                 Ok(()) => true,
@@ -85,6 +87,7 @@ impl Listener {
         self.version = Some(version);
         self.position = last;
         if std::mem::take(&mut self.disconnected) {
+            self.log.works();
             self.hears(true);
             return Ok(());
         }
@@ -94,13 +97,17 @@ impl Listener {
         Ok(())
     }
 
-    fn fail(&mut self, failure: &Failure) {
+    fn fail(&mut self, failure: Failure) {
         if failure.spoils_connection() {
             self.link.discard();
             self.version = None;
         }
         let since = *self.failing.get_or_insert_with(Instant::now);
-        if since.elapsed() >= Self::PATIENCE && !std::mem::replace(&mut self.disconnected, true) {
+        if since.elapsed() < Self::PATIENCE {
+            return;
+        }
+        self.log.fails(&failure.into_store_error());
+        if !std::mem::replace(&mut self.disconnected, true) {
             self.hears(false);
         }
     }

@@ -1,5 +1,6 @@
 //! What goes wrong with files, disks, processes and callers.
 
+mod check;
 mod child;
 mod commits;
 mod crash;

@@ -44,11 +44,14 @@ pub(crate) async fn in_a_file_that_cannot_be_written() {
     let store = open(&path).await;
     assert_eq!(store.load(alice.user()).await.unwrap(), Some(alice.clone()));
     for _ in 0..3 {
+        let error = store.check().await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Refused, "{}", chain(&error));
         let error = store.save(&login("bob")).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Refused, "{}", chain(&error));
         assert_eq!(store.load(alice.user()).await.unwrap(), Some(alice.clone()));
     }
     set_read_only(false);
     eventually("the store works again", async || store.save(&login("bob")).await.is_ok()).await;
+    eventually("a check", async || store.check().await.is_ok()).await;
     child::say("refused and recovered");
 }
