@@ -18,10 +18,11 @@
 //! The seed decides what everybody does. As the rest is really concurrent, the figures of two runs
 //! differ by a few all the same; those that must be 0 do not.
 
-use std::error::Error;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Instant;
+
+use moojo_examples::{BoxError, ended};
 
 #[path = "agent_runtime/mod.rs"]
 mod runtime;
@@ -40,8 +41,13 @@ Agents at long tasks for many people, whose tokens end under way.
     --seed N     who does what, and when (1)";
 
 #[tokio::main]
-async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
-    let Some(plan) = options()? else {
+async fn main() -> ExitCode {
+    ended(run().await)
+}
+
+async fn run() -> Result<ExitCode, BoxError> {
+    let options = options().map_err(|error| format!("{error}: see --help"))?;
+    let Some(plan) = options else {
         say(HELP);
         return Ok(ExitCode::SUCCESS);
     };

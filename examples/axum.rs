@@ -8,13 +8,14 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::error::Error as StdError;
+use std::process::ExitCode;
 
 use axum::extract::{Path, State};
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use moojo_examples::{Body, HttpClient, http_client};
+use moojo_examples::{Body, BoxError, HttpClient, http_client, start};
 use moojo_otp::{LoginError, LoginFlow, MoojoClient, PhoneNumber, VerificationCode};
 use moojo_session::{
     ApiKey, Chain, Error, MemoryStore, SessionLayer, SessionManager, SessionService, UserId,
@@ -30,8 +31,18 @@ struct App {
     moojo: String,
 }
 
+const HELP: &str = "\
+A web service on axum that logs people in and makes calls for them, with a simulated Moojo beside it.
+It prints the requests to try, and goes on until Ctrl-C.
+
+It takes no arguments and reads no environment. It listens on free ports of this machine.";
+
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn StdError>> {
+async fn main() -> ExitCode {
+    start(HELP, run()).await
+}
+
+async fn run() -> Result<(), BoxError> {
     let sim = MoojoSim::start().await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let here = format!("http://{}", listener.local_addr()?);
@@ -48,7 +59,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     Ok(())
 }
 
-fn app(sim: &MoojoSim) -> Result<Router, Box<dyn StdError>> {
+fn app(sim: &MoojoSim) -> Result<Router, BoxError> {
     let api_key = ApiKey::new(sim.api_key())?;
     let moojo = MoojoClient::builder(api_key.clone()).base_url(&sim.base_url())?.build()?;
     let sessions = SessionManager::new(MemoryStore::new());

@@ -1,4 +1,4 @@
-//! What the examples share: a plain HTTP client, and how they print.
+//! What the examples share: a plain HTTP client, how they begin and end, and how they print.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -6,6 +6,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use moojo_session::Session;
+
+mod start;
+
+pub use start::{BoxError, Wish, ended, start};
 
 /// The snippets of the guide compile.
 #[cfg(doctest)]

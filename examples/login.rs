@@ -7,31 +7,42 @@
 //! `MOOJO_BASE_URL` names another Moojo, such as the simulated one (`cargo run -p moojo-sim`).
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use moojo_examples::masked;
+use moojo_examples::{BoxError, Wish, ended, masked};
 use moojo_otp::{LoginError, LoginFlow, MoojoClient, PhoneNumber, VerificationCode};
-use moojo_session::{ApiKey, MemoryStore, Session, SessionManager, UserId};
+use moojo_session::{ApiKey, Chain, MemoryStore, Session, SessionManager, UserId};
 
-const USAGE: &str = "usage: MOOJO_API_KEY=… cargo run --example login -- \"+1 555 987 6543\"";
+const HELP: &str = "\
+A login against the real Moojo: a code is sent to the number, and you type it.
+
+    MOOJO_API_KEY=… cargo run --example login -- \"+1 555 987 6543\"
+
+    MOOJO_API_KEY    your key, from Moojo
+    MOOJO_BASE_URL   another Moojo, such as the simulated one (cargo run -p moojo-sim)";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Err(error) = run().await else { return ExitCode::SUCCESS };
-    eprintln!("{error}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        eprintln!("  because: {error}");
-        source = error.source();
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    match (Wish::of(arguments.clone()), arguments.len()) {
+        (Wish::Help, _) => {
+            println!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        (Wish::Other(phone), 1) => ended(run(&phone.to_string_lossy()).await),
+        _ => {
+            eprintln!("error: it takes one phone number, in quotes\n\n{HELP}");
+            ExitCode::from(2)
+        }
     }
-    ExitCode::FAILURE
 }
 
-async fn run() -> Result<(), Box<dyn Error>> {
-    let phone: PhoneNumber = std::env::args().nth(1).ok_or(USAGE)?.parse()?;
-    let api_key = ApiKey::new(std::env::var("MOOJO_API_KEY").map_err(|_| USAGE)?)?;
+async fn run(phone: &str) -> Result<(), BoxError> {
+    let phone: PhoneNumber = phone.parse()?;
+    let api_key =
+        std::env::var("MOOJO_API_KEY").map_err(|_| "MOOJO_API_KEY is not set: see --help")?;
+    let api_key = ApiKey::new(api_key)?;
     let mut moojo = MoojoClient::builder(api_key);
     if let Ok(url) = std::env::var("MOOJO_BASE_URL") {
         moojo = moojo.base_url(&url)?;
@@ -42,7 +53,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     match login.send_code(&user, &phone).await {
         Ok(_) => println!("A code is on its way to {phone}."),
         Err(error @ LoginError::SendUnknown { .. }) => {
-            println!("{error}. If one comes, it is good.")
+            println!("{}. If one comes, it is good.", Chain(&error))
         }
         Err(error) => return Err(error.into()),
     }
@@ -56,7 +67,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 }
 
 /// Asks until the code is right or no attempts are left.
-async fn ask_for_code(login: &LoginFlow, user: &UserId) -> Result<Session, Box<dyn Error>> {
+async fn ask_for_code(login: &LoginFlow, user: &UserId) -> Result<Session, BoxError> {
     loop {
         print!("Code: ");
         io::stdout().flush()?;

@@ -7,13 +7,13 @@
 //! ```
 #![allow(clippy::print_stdout)]
 
-use std::error::Error as StdError;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use chrono::Utc;
 use http::Request;
 use http_body_util::BodyExt;
-use moojo_examples::{Body, HttpClient, http_client, masked};
+use moojo_examples::{Body, BoxError, HttpClient, http_client, masked, start};
 use moojo_otp::{LoginFlow, MoojoClient, PhoneNumber, VerificationCode};
 use moojo_session::{
     ApiKey, ManualClock, MemoryStore, ReauthRequired, Session, SessionLayer, SessionManager,
@@ -23,13 +23,21 @@ use moojo_sim::MoojoSim;
 use serde_json::Value;
 use tower::{Layer, ServiceExt};
 
-type BoxError = Box<dyn StdError + Send + Sync>;
-
 const PEOPLE: [(&str, &str); 3] =
     [("alice", "+1(555)987-6543"), ("bob", "+1 202-555-0143"), ("carol", "+49 30 901820")];
 
+const HELP: &str = "\
+The whole path against a simulated Moojo: three people log in by SMS code, calls are made for all of
+them, a token ends, and the call that this interrupts is finished after a new login.
+
+It takes no arguments, reads no environment and needs no network.";
+
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
+async fn main() -> ExitCode {
+    start(HELP, run()).await
+}
+
+async fn run() -> Result<(), BoxError> {
     // In place of the real Moojo and of two hours of waiting.
     let clock = ManualClock::new(Utc::now());
     let sim = MoojoSim::builder().clock(clock.clone()).start().await?;

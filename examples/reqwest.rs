@@ -10,11 +10,12 @@
 //! reqwest needs TLS: it is among its default features.
 #![allow(clippy::print_stdout)]
 
-use std::error::Error as StdError;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use moojo_examples::{BoxError, start};
 use moojo_session::{
     AccessToken, ApiKey, Error, MemoryStore, OnReauth, Session, SessionLayer, SessionManager,
     UserId,
@@ -23,8 +24,6 @@ use moojo_sim::MoojoSim;
 use reqwest::redirect::Policy;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceExt, service_fn};
-
-type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// reqwest under the layer; clones share the connections. The box is there to name its type.
 type Client = BoxCloneSyncService<Request<Bytes>, Response<reqwest::Body>, Error<reqwest::Error>>;
@@ -46,9 +45,15 @@ fn client(layer: SessionLayer) -> Result<Client, reqwest::Error> {
     Ok(BoxCloneSyncService::new(layer.layer(adapter)))
 }
 
+const HELP: &str = "\
+The layer over reqwest, against a simulated Moojo: a call, and one whose token is refused, which waits
+for a login and is sent again.
+
+It takes no arguments, reads no environment and needs no network.";
+
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    run(&MoojoSim::start().await?).await
+async fn main() -> ExitCode {
+    start(HELP, async { run(&MoojoSim::start().await?).await }).await
 }
 
 pub(crate) async fn run(sim: &MoojoSim) -> Result<(), BoxError> {

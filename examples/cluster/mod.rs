@@ -1,26 +1,24 @@
 //! Starts the processes, kills some, and has counted what they say.
 
-use std::env;
-use std::error::Error;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use moojo_examples::BoxError;
 use moojo_session::UserId;
 use moojo_sim::MoojoSim;
-use moojo_testkit::Redis;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 use tokio::task::JoinHandle;
 
 pub(crate) mod process;
+mod server;
 mod summary;
 
 use process::Job;
+use server::Server;
 pub(crate) use summary::Summary;
-
-pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -71,17 +69,19 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
+/// Runs it on the Redis at this URL, or on one of its own.
 pub(crate) async fn run(
     plan: &Plan,
+    redis: Option<String>,
     program: impl Fn() -> Command,
     mut tell: impl FnMut(String),
 ) -> Result<Summary, BoxError> {
-    let sim = MoojoSim::builder().token_ttl(plan.token_life).record_limit(1 << 20).start().await?;
-    let own = env::var("REDIS_URL").is_err().then(Redis::start);
-    let redis = own.as_ref().map_or_else(|| env::var("REDIS_URL"), |own| Ok(own.url()))?;
+    let server = Server::find(redis)?;
     let prefix = format!("cluster-{}", std::process::id());
+    server.check(&prefix).await?;
+    let sim = MoojoSim::builder().token_ttl(plan.token_life).record_limit(1 << 20).start().await?;
     let job = Job {
-        redis,
+        redis: server.url.clone(),
         prefix,
         moojo: sim.base_url(),
         key: sim.api_key().to_owned(),

@@ -11,6 +11,7 @@ use http::Request;
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use moojo_examples::BoxError;
 use moojo_otp::{
     Ask, LoginFlow, LoginWorker, MoojoClient, People, PersonReply, PhoneNumber, VerificationCode,
 };
@@ -21,7 +22,7 @@ use moojo_session_redis::RedisStore;
 use serde::Deserialize;
 use tower::{Layer, ServiceExt};
 
-use super::{BoxError, phone, user};
+use super::{phone, user};
 
 /// What a process is told by the environment, under the names of these fields.
 #[derive(Debug, Clone)]

@@ -29,7 +29,8 @@ async fn run(plan: &Plan) -> Summary {
         process
     };
     let mut told = String::new();
-    let summary = cluster::run(plan, again, |line| told.push_str(&(line + "\n"))).await.unwrap();
+    let tell = |line: String| told.push_str(&(line + "\n"));
+    let summary = cluster::run(plan, env::var("REDIS_URL").ok(), again, tell).await.unwrap();
     println!("{summary}");
     assert!(summary.is_good(), "{told}\n{summary:?}");
     summary
@@ -62,4 +63,31 @@ async fn rules_1_and_7_to_11_hold_while_processes_are_killed() {
     assert!(summary.kills >= 16, "{summary}");
     // What went with a process had just been typed there.
     assert!(summary.early_codes <= summary.kills * 4, "{summary}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_cannot_be_used_ends_it_before_it_begins() {
+    let nothing_there = moojo_testkit::free_port();
+    let redis = moojo_testkit::Redis::start();
+    redis.say("CONFIG SET requirepass right").unwrap();
+    let dead = format!("redis://:planted@127.0.0.1:{nothing_there}");
+    for (url, says) in [
+        (dead.as_str(), format!("redis://…@127.0.0.1:{nothing_there}")),
+        (dead.as_str(), "REDIS_URL".to_owned()),
+        (dead.as_str(), "Connection refused".to_owned()),
+        (&redis.url(), "NOAUTH: it wants a login".to_owned()),
+        (&redis.url().replace("//", "//:planted@"), "the user name or the password".to_owned()),
+        ("http://planted@h", "REDIS_URL, http://…@h: a Redis URL begins with redis://".to_owned()),
+        ("redis://h/one", "the database in a Redis URL is a number".to_owned()),
+        ("planted", "a Redis URL cannot be read".to_owned()),
+    ] {
+        let mut told = Vec::new();
+        let program = || panic!("no process is started");
+        let tell = |line| told.push(line);
+        let outcome = cluster::run(&Plan::default(), Some(url.to_owned()), program, tell).await;
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains(&says), "{says}: {error}");
+        assert!(!error.contains("planted"), "rule 13: {error}");
+        assert!(told.is_empty(), "{told:?}");
+    }
 }
