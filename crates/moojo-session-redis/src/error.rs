@@ -23,6 +23,8 @@ pub(crate) enum Failure {
          there is a password where the server has none"
     )]
     Login,
+    #[error("a sentinel wants a login (NOAUTH), and sentinels are reached without one")]
+    SentinelLogin,
     #[error(
         "Redis refused the database of the URL: a server has those below its setting `databases`, \
          which is 16 unless set, and a node of a cluster has 0 only"
@@ -46,7 +48,7 @@ impl Failure {
     /// cannot be reached says less.
     pub(crate) fn or(self, later: Self) -> Self {
         match self {
-            Self::Login | Self::Database | Self::Code(_) => self,
+            Self::Login | Self::SentinelLogin | Self::Database | Self::Code(_) => self,
             _ => later,
         }
     }
@@ -171,7 +173,7 @@ impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match &failure {
             Failure::TimedOut => Self::timed_out(failure),
-            Failure::Login | Failure::Database => Self::refused(failure),
+            Failure::Login | Failure::SentinelLogin | Failure::Database => Self::refused(failure),
             Failure::Code(code) if !PASSING.contains(&code.as_str()) => Self::refused(failure),
             _ => Self::unavailable(failure),
         }

@@ -77,6 +77,8 @@ impl Sentinels {
                         return Ok(address);
                     }
                 }
+                // The login of the URL is the master's: who reads this is not to look there.
+                Err(Failure::Code(code)) if code == "NOAUTH" => last = Failure::SentinelLogin,
                 Err(failure) => last = last.or(failure),
             }
         }

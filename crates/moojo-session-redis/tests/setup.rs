@@ -96,6 +96,9 @@ async fn rule_13_a_wrong_login_behind_sentinels_is_said_to_be_one() {
     }
     assert_refused(with("").check().await, "NOAUTH");
     with("agent:right@").check().await.unwrap();
+    // It is not the master's login that is wrong then.
+    sentinel.say("ACL SETUSER default resetpass >planted").unwrap();
+    assert_refused(with("agent:right@").check().await, "a sentinel wants a login (NOAUTH)");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -107,12 +107,7 @@ impl Redis {
     /// # Errors
     /// If it cannot be reached.
     pub fn say(&self, command: &str) -> io::Result<String> {
-        let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-        connection.set_read_timeout(Some(Duration::from_secs(5)))?;
-        connection.write_all(format!("{command}\r\n").as_bytes())?;
-        let mut answer = vec![0; 64 * 1024];
-        let read = connection.read(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer[..read]).into_owned())
+        say_to(self.port, command)
     }
 
     /// Whether it answers, has loaded its data, and is not somebody else's on the same port.
@@ -121,6 +116,16 @@ impl Redis {
         self.say("CONFIG GET dir").is_ok_and(|answer| answer.contains(&*folder))
             && self.say("DBSIZE").is_ok_and(|answer| answer.starts_with(':'))
     }
+}
+
+/// What who listens on a port says to a command.
+pub(crate) fn say_to(port: u16, command: &str) -> io::Result<String> {
+    let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+    connection.write_all(format!("{command}\r\n").as_bytes())?;
+    let mut answer = vec![0; 64 * 1024];
+    let read = connection.read(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer[..read]).into_owned())
 }
 
 /// A free port. The nodes of a cluster talk on another one, 10,000 above it: before Redis 7 it

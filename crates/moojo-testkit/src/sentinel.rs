@@ -1,9 +1,9 @@
-use std::net::{Ipv4Addr, TcpStream};
+use std::io;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::redis::START_LIMIT;
+use crate::redis::{START_LIMIT, say_to};
 use crate::{Process, free_port};
 
 /// A Redis Sentinel with a folder of its own.
@@ -34,11 +34,19 @@ impl Sentinel {
         let args = [settings.to_str().expect("a plain name"), "--sentinel"];
         let process = Process::start("redis-server", &args, &folder.path().join("log"));
         let begun = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        while say_to(port, "PING").is_err() {
             assert!(begun.elapsed() < START_LIMIT, "the sentinel does not come up");
             std::thread::sleep(Duration::from_millis(10));
         }
         Self { port, _process: process, _folder: folder }
+    }
+
+    /// What it says to a command.
+    ///
+    /// # Errors
+    /// If it cannot be reached.
+    pub fn say(&self, command: &str) -> io::Result<String> {
+        say_to(self.port, command)
     }
 
     /// Where it listens.
