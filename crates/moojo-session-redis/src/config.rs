@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use redis::{ConnectionAddr, ConnectionInfo, ProtocolVersion};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 use zeroize::Zeroizing;
 
 use crate::RedisStore;
@@ -119,13 +119,13 @@ impl fmt::Debug for RedisStoreBuilder {
 }
 
 fn connection_info(url: &str, ca: Option<&[u8]>) -> Result<ConnectionInfo, RedisConfigError> {
-    let parts = url::read(url)?;
-    let is_tls = matches!(parts.scheme(), "rediss" | "valkeys");
+    let scheme = url::check(url)?;
+    let is_tls = matches!(scheme.as_str(), "rediss" | "valkeys");
     if is_tls && !cfg!(feature = "tls") {
         return Err(RedisConfigError::TlsNotEnabled);
     }
     // The redis crate's error is not passed on: it may quote the URL.
-    let info = parts.into_connection_info().map_err(|_| RedisConfigError::InvalidUrl)?;
+    let info = url.into_connection_info().map_err(|_| RedisConfigError::InvalidUrl)?;
     if let ConnectionAddr::TcpTls { insecure: true, .. } = info.addr() {
         return Err(RedisConfigError::InsecureTls);
     }

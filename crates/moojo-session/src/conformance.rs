@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::challenge::ChallengeStore;
 use crate::lease::LeaseStore;
+use crate::shown::Chain;
 use crate::store::{SessionAdmin, SessionStore};
 
 mod admin;
@@ -187,10 +188,23 @@ trait Answered<T> {
     fn answered(self) -> Result<T, Failure>;
 }
 
-impl<T, E: std::error::Error> Answered<T> for Result<T, E> {
+impl<T, E: std::error::Error + 'static> Answered<T> for Result<T, E> {
     #[track_caller]
     fn answered(self) -> Result<T, Failure> {
         let at = Location::caller();
-        self.map_err(|error| Failure { what: format!("unexpected error: {error}"), at })
+        self.map_err(|error| Failure { what: format!("unexpected error: {}", Chain(&error)), at })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreError;
+
+    #[test]
+    fn an_unexpected_error_is_shown_with_its_cause() {
+        let failed: Result<(), _> = Err(StoreError::refused("no permission"));
+        let failure = failed.answered().unwrap_err();
+        assert_eq!(failure.what, "unexpected error: the store refused: no permission");
     }
 }
