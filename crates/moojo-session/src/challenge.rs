@@ -18,6 +18,8 @@ use crate::user::UserId;
 mod exposed;
 mod memory;
 mod record;
+#[cfg(feature = "sealed")]
+mod sealed;
 
 #[cfg(feature = "serde")]
 pub use exposed::ExposedChallenge;

@@ -14,6 +14,9 @@ use crate::session::SessionId;
 use crate::store::StoreError;
 use crate::user::UserId;
 
+#[cfg(feature = "sealed")]
+mod sealed;
+
 /// Leases of several processes on the care for a user, so that a person is asked by one of them
 /// (rule 7), and by none while she does not want to be asked.
 ///

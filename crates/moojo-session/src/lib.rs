@@ -51,7 +51,7 @@
 //! - `conformance`: the rules of the store traits as test cases for any store.
 //! - `serde`: `ExposedSession` and `ExposedChallenge`, as a store writes them, with the token and the
 //!   phone number in the clear.
-//! - `sealed`: `SealedStore`, which encrypts tokens before a store sees them.
+//! - `sealed`: `SealedStore`, which encrypts tokens and phone numbers before a store sees them.
 //!
 //! # Runtime
 //!
@@ -117,5 +117,5 @@ pub use store::{
     SessionInfo, SessionStore, StoreError, StoreErrorKind, StoreLog,
 };
 #[cfg(feature = "sealed")]
-pub use store::{InvalidKeyName, KeyRing, Resealed, SealedStore, SealingKey};
+pub use store::{InvalidKeyName, KeyRing, Resealed, SealedStore, Sealing, SealingKey};
 pub use user::{InvalidUserId, UserId};

@@ -9,6 +9,9 @@ use bytes::Bytes;
 use http::HeaderValue;
 use zeroize::{Zeroize, Zeroizing};
 
+/// How a sealed secret begins; its key's name follows, then a dot and what was sealed.
+pub(crate) const SEALED: &str = "sealed.v1.";
+
 /// A person's bearer token.
 ///
 /// `Debug` shows nothing of it. Clones share one copy of the bytes, which is overwritten when the
@@ -18,8 +21,6 @@ pub struct AccessToken(HeaderValue);
 
 impl AccessToken {
     pub(crate) const SCHEME: &str = "Bearer ";
-    /// How a sealed token begins; its key's name follows, then a dot and what was sealed.
-    pub(crate) const SEALED: &str = "sealed.v1.";
 
     /// Checks a token and takes it over.
     ///

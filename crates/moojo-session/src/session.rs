@@ -9,7 +9,7 @@ use http::HeaderValue;
 use triomphe::Arc;
 use zeroize::Zeroizing;
 
-use crate::secret::AccessToken;
+use crate::secret::{self, AccessToken};
 use crate::user::UserId;
 
 mod exposed;
@@ -153,7 +153,7 @@ impl Session {
 
     /// Whether its token is one that only a `SealedStore` can open.
     pub(crate) fn is_sealed(&self) -> bool {
-        self.token().starts_with(AccessToken::SEALED)
+        self.token().starts_with(secret::SEALED)
     }
 
     fn token(&self) -> &str {

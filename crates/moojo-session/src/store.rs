@@ -26,7 +26,9 @@ pub use exposed::ExposedSession;
 pub use log::StoreLog;
 pub use memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "sealed")]
-pub use sealed::{InvalidKeyName, KeyRing, Resealed, SealedStore, SealingKey};
+pub(crate) use sealed::Place as SealedPlace;
+#[cfg(feature = "sealed")]
+pub use sealed::{InvalidKeyName, KeyRing, Resealed, SealedStore, Sealing, SealingKey};
 
 /// Keeps one session for each user. It is the truth that every process on it shares.
 ///

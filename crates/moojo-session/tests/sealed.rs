@@ -1,13 +1,15 @@
 //! The store that encrypts tokens, over the store in memory.
+//!
+//! Logins under way: `sealed_logins.rs`. The way from plain to sealed: `sealed_rollout.rs`.
 
 mod common;
 
 use common::{session, user};
 use moojo_session::conformance;
 use moojo_session::{
-    Error, KeyRing, MemoryStore, Page, PageToken, Resealed, SealedStore, SealingKey, Session,
-    SessionAdmin, SessionId, SessionManager, SessionStore, StoreError, StoreErrorKind, UserId,
-    async_trait,
+    AccessToken, Clock, Error, KeyRing, ManualClock, MemoryStore, Page, PageToken, Resealed,
+    SealedStore, Sealing, SealingKey, Session, SessionAdmin, SessionId, SessionManager,
+    SessionStore, StoreError, StoreErrorKind, UserId, async_trait,
 };
 
 fn key(name: &str) -> SealingKey {
@@ -20,14 +22,17 @@ fn sealed(store: &MemoryStore, keys: KeyRing) -> SealedStore<MemoryStore> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_conforms_over_a_store_that_does() {
-    let new = async || sealed(&MemoryStore::new(), KeyRing::new(key("one")));
-    conformance::session_store(new).await.assert_passed();
-    conformance::session_admin(new).await.assert_passed();
-    let pair = async || {
-        let store = MemoryStore::new();
-        (sealed(&store, KeyRing::new(key("one"))), sealed(&store, KeyRing::new(key("one"))))
-    };
-    conformance::change_feed(pair).await.assert_passed();
+    for sealing in [Sealing::Allow, Sealing::Prefer, Sealing::Require] {
+        let over = |store: &MemoryStore| sealed(store, KeyRing::new(key("one"))).sealing(sealing);
+        let new = async || over(&MemoryStore::new());
+        conformance::session_store(new).await.assert_passed();
+        conformance::session_admin(new).await.assert_passed();
+        let pair = async || {
+            let store = MemoryStore::new();
+            (over(&store), over(&store))
+        };
+        conformance::change_feed(pair).await.assert_passed();
+    }
 }
 
 fn ends() -> chrono::DateTime<chrono::Utc> {
@@ -74,38 +79,84 @@ async fn rule_1_a_record_that_was_copied_to_another_user_or_tenant_does_not_open
 }
 
 #[tokio::test]
+async fn a_record_with_another_id_or_other_times_does_not_open() {
+    let backend = MemoryStore::new();
+    let store = sealed(&backend, KeyRing::new(key("one")));
+    let alices = session(&user("alice"), "planted-token", ends());
+    store.save(&alices).await.unwrap();
+    let token = backend.load(alices.user()).await.unwrap().unwrap().access_token();
+    let copied = || {
+        Session::builder(alices.user().clone(), token.clone())
+            .id(alices.id())
+            .issued_at(alices.issued_at())
+            .expires_at(alices.expires_at())
+    };
+    let hour = chrono::TimeDelta::hours(1);
+    for changed in [
+        copied().id(SessionId::random()),
+        copied().issued_at(alices.issued_at() - hour),
+        copied().expires_at(alices.expires_at() + hour),
+    ] {
+        backend.save(&changed.build().unwrap()).await.unwrap();
+        let error = store.load(alices.user()).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+    }
+    backend.save(&copied().build().unwrap()).await.unwrap();
+    assert_eq!(store.load(alices.user()).await.unwrap(), Some(alices));
+}
+
+/// What is in the stores stays readable.
+#[tokio::test]
+async fn the_form_does_not_change() {
+    let token =
+        "sealed.v1.one.j3s1Xqr4UB4-xpu1o8mRZPPIb6oEfafWcgPANVFR1Ef4QZkwVZ7okc-K12zhayGFhPZmdg";
+    let clock = ManualClock::new("2025-02-16T10:00:00Z".parse().unwrap());
+    let backend = MemoryStore::builder().clock(clock.clone()).build();
+    let kept = Session::builder(user("alice"), AccessToken::new(token).unwrap())
+        .id(SessionId::from_bytes([7; 16]))
+        .issued_at(clock.now())
+        .expires_at(clock.now() + chrono::TimeDelta::hours(2))
+        .build()
+        .unwrap();
+    backend.save(&kept).await.unwrap();
+    let keys = KeyRing::new(SealingKey::new("one", &[1; 32]).unwrap());
+    let opened = sealed(&backend, keys).load(kept.user()).await.unwrap().unwrap();
+    assert_eq!(opened.authorization(), "Bearer 6c0350a00925");
+}
+
+#[tokio::test]
+async fn a_clone_is_the_same_store() {
+    let store = sealed(&MemoryStore::new(), KeyRing::new(key("one"))).sealing(Sealing::Prefer);
+    let alices = session(&user("alice"), "planted-token", ends());
+    store.clone().save(&alices).await.unwrap();
+    assert_eq!(store.load(alices.user()).await.unwrap(), Some(alices));
+    assert_eq!(store.count().await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn keys_are_rotated_while_sessions_are_in_use() {
     let backend = MemoryStore::new();
     let before = sealed(&backend, KeyRing::new(key("old")));
     let alices = session(&user("alice"), "alices", ends());
     let bobs = session(&user("bob"), "bobs", ends());
-    let clear = session(&user("carol"), "carols", ends());
     before.save(&alices).await.unwrap();
     before.save(&bobs).await.unwrap();
-    backend.save(&clear).await.unwrap();
 
-    let ring = || KeyRing::new(key("newer")).with_old(key("old"));
-    let strict = sealed(&backend, ring());
-    assert_eq!(strict.load(alices.user()).await.unwrap(), Some(alices.clone()));
-    assert_eq!(strict.load(clear.user()).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+    let both = sealed(&backend, KeyRing::new(key("newer")).with_old(key("old")));
+    assert_eq!(both.load(alices.user()).await.unwrap(), Some(alices.clone()));
     let newer = session(bobs.user(), "newer", ends());
-    strict.save(&newer).await.unwrap();
-    let done = strict.reseal().await.unwrap();
-    assert_eq!(done, Resealed { resealed: 1, kept: 1, unreadable: 1 });
-
-    let lenient = sealed(&backend, ring()).accept_clear(true);
-    assert_eq!(lenient.load(clear.user()).await.unwrap(), Some(clear.clone()));
-    let done = lenient.reseal().await.unwrap();
-    assert_eq!(done, Resealed { resealed: 1, kept: 2, unreadable: 0 });
+    both.save(&newer).await.unwrap();
+    let done = both.reseal().await.unwrap();
+    assert_eq!(done, Resealed { resealed: 1, kept: 1, unreadable: 0 });
 
     // The old key is not needed any more.
     let after = sealed(&backend, KeyRing::new(key("newer")));
-    for expected in [&alices, &newer, &clear] {
+    for expected in [&alices, &newer] {
         let found = after.load(expected.user()).await.unwrap().unwrap();
         assert_eq!(found.authorization(), expected.authorization());
         assert_eq!(found.id(), expected.id());
     }
-    assert_eq!(after.count().await.unwrap(), 3);
+    assert_eq!(after.count().await.unwrap(), 2);
 }
 
 /// A backend whose record of bob cannot be read, and which gives alice's for carol.

@@ -1,30 +1,43 @@
-//! Tokens that are encrypted before a backend sees them.
+//! Secrets that are encrypted before a backend sees them.
 
-use async_trait::async_trait;
+use std::sync::Arc;
 
-use super::{
-    ChangeStream, Page, PageToken, SessionAdmin, SessionStore, StoreError, StoreErrorKind,
-};
-use crate::session::{Session, SessionId};
-use crate::user::UserId;
+use super::StoreError;
+use crate::secret::SEALED;
 
 mod keys;
+mod place;
+mod sessions;
+
+pub(crate) use place::Place;
 
 pub use keys::{InvalidKeyName, KeyRing, SealingKey};
+pub use sessions::Resealed;
 
-/// A store in which tokens are encrypted at rest: whoever reads the backend, its backups or its wire
-/// finds none.
+/// A store in which tokens and phone numbers are encrypted at rest: whoever reads the backend, its
+/// backups or its wire finds none.
 ///
-/// A token is sealed with XChaCha20-Poly1305 under the ring's current key and a random nonce, and
-/// bound to its user, tenant, session id and times: a record that is copied to another user, or whose
-/// end is moved, does not open. Users, ids, times and Moojo's public id and key stay in clear. What does not
-/// open is a [`StoreError`] of the kind `Corrupt`, never "no session".
+/// It implements what the store behind it does: [`SessionStore`](crate::SessionStore),
+/// [`SessionAdmin`](crate::SessionAdmin), [`ChallengeStore`](crate::ChallengeStore),
+/// [`LeaseStore`](crate::LeaseStore). A clone of it shares the keys, and is the same store if a clone
+/// of what is behind it is.
+///
+/// # What is sealed
+///
+/// | | how | bound to |
+/// |---|---|---|
+/// | a session's token | XChaCha20-Poly1305, a random nonce | tenant, user, session id, both times |
+/// | the phone number of a login under way | the same | tenant, user, revision |
+///
+/// What was copied to another place, or whose end was moved, does not open; that is a [`StoreError`]
+/// of the kind `Corrupt`, never "no session". Users, ids, times, the state of a login and Moojo's
+/// public id and key stay in clear, and so do **the keys of quotas, of which some are phone numbers**.
 ///
 /// # Keys
 ///
 /// To rotate: first add the new key [as an old one](KeyRing::with_old) in every process, then make it
-/// the current one, then [`reseal`](Self::reseal); two hours later, when all older sessions have
-/// ended, the old key can go.
+/// the current one in every process, then [`reseal`](Self::reseal). The old key can go when that has
+/// nothing left to do, and the logins under way have ended.
 ///
 /// ```
 /// use moojo_session::{KeyRing, MemoryStore, SealedStore, SealingKey, SessionManager};
@@ -34,143 +47,104 @@ pub use keys::{InvalidKeyName, KeyRing, SealingKey};
 /// let sessions = SessionManager::new(SealedStore::new(MemoryStore::new(), keys));
 /// # Ok::<(), moojo_session::InvalidKeyName>(())
 /// ```
-#[derive(Debug)]
+///
+/// A backend that holds plain records is gone over to sealed ones by way of [`Sealing`].
+#[derive(Debug, Clone)]
 pub struct SealedStore<S> {
     store: S,
     keys: KeyRing,
-    tenant: Box<str>,
-    accepts_clear: bool,
+    tenant: Arc<str>,
+    sealing: Sealing,
 }
 
-/// What [`SealedStore::reseal`] did.
+/// Whether a [`SealedStore`] seals what it writes, and whether it takes what is not sealed.
+///
+/// A fleet that runs without sealing goes over to it step by step, with nobody logged out. Each step
+/// is to have reached **every** process before the next one begins; until then it can be taken back.
+///
+/// 1. [`Allow`](Self::Allow), with the keys: nothing changes yet, but what is sealed can be read.
+/// 2. [`Prefer`](Self::Prefer): what is written is sealed from now on.
+/// 3. [`SealedStore::reseal`], once, in one process: it seals the sessions that are still plain.
+///    Logins under way are not among them: they end by themselves.
+/// 4. [`Require`](Self::Require), when `reseal` has nothing left to do and the logins that were under
+///    way in step 1 have ended: a quarter of an hour after step 2, unless the flow's codes live longer
+///    than their 10 minutes.
+///
+/// `reseal` takes what is plain for true, also what somebody planted. Where that is to be feared, leave
+/// it out and wait for the two hours until all older sessions have ended.
+///
+/// The way back is the same the other way round: `Prefer`, then `Allow`, then `reseal`, which now opens
+/// what is sealed, and when the logins under way have ended, no `SealedStore`.
+///
+/// ```
+/// use moojo_session::{KeyRing, MemoryStore, Sealing, SealedStore, SealingKey};
+///
+/// let keys = KeyRing::new(SealingKey::new("2025-02", &[7; 32])?);
+/// let store = SealedStore::new(MemoryStore::new(), keys).sealing(Sealing::Allow);
+/// # Ok::<(), moojo_session::InvalidKeyName>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Resealed {
-    /// Sessions that are now sealed with the current key.
-    pub resealed: u64,
-    /// Sessions that were already, or that changed or ended meanwhile.
-    pub kept: u64,
-    /// Sessions that cannot be read, or do not open. They stay as they are.
-    pub unreadable: u64,
+pub enum Sealing {
+    /// Reads both, writes plain.
+    Allow,
+    /// Reads both, writes sealed. Whoever can write into the backend can still plant a session.
+    Prefer,
+    /// Reads and writes sealed only: what is plain is `Corrupt`. The default.
+    #[default]
+    Require,
 }
 
 impl<S> SealedStore<S> {
     /// Seals what goes into `store`.
     pub fn new(store: S, keys: KeyRing) -> Self {
-        Self { store, keys, tenant: "".into(), accepts_clear: false }
+        Self { store, keys, tenant: "".into(), sealing: Sealing::default() }
     }
 
-    /// Binds tokens to this tenant, too. What was sealed for another does not open.
+    /// Binds what is sealed to this tenant, too. What was sealed for another does not open.
     #[must_use]
     pub fn tenant(mut self, tenant: &str) -> Self {
         self.tenant = tenant.into();
         self
     }
 
-    /// Also gives out sessions whose token is in clear, from before this store was put in front:
-    /// until they were [resealed](Self::reseal), or have ended. Whoever can write into the backend can
-    /// then write sessions of their own. Default: they are `Corrupt`.
+    /// Whether to seal, and whether to take what is plain. Default: [`Sealing::Require`].
     #[must_use]
-    pub fn accept_clear(mut self, accept: bool) -> Self {
-        self.accepts_clear = accept;
+    pub fn sealing(mut self, sealing: Sealing) -> Self {
+        self.sealing = sealing;
         self
     }
 
-    fn seal(&self, session: &Session) -> Result<Session, StoreError> {
-        self.keys.seal(session, &self.tenant)
+    /// The store behind it.
+    pub(crate) fn inner(&self) -> &S {
+        &self.store
     }
 
-    /// The session that was found in the place of `user`.
-    fn open(&self, user: &UserId, session: Session) -> Result<Session, StoreError> {
-        if session.user() != user {
-            return Err(StoreError::corrupt("the session in the user's place is another user's"));
-        }
-        if self.accepts_clear && keys::is_in_clear(&session) {
-            return Ok(session);
-        }
-        self.keys.open(&session, &self.tenant)
+    /// The place of a secret of the kind `what` in this tenant's store.
+    pub(crate) fn place(&self, what: &'static str, parts: &[&[u8]]) -> Place {
+        Place::new(what, &[&[self.tenant.as_bytes()], parts].concat())
     }
-}
 
-impl<S: SessionAdmin> SealedStore<S> {
-    /// Seals all sessions with the current key that are not yet. They may be in use meanwhile, and
-    /// several processes may do it at once. If it fails, some were resealed: call it again.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn reseal(&self) -> Result<Resealed, StoreError> {
-        let mut done = Resealed::default();
-        let mut after = None;
-        loop {
-            let page = self.store.list(after.as_ref(), 500).await?;
-            for info in page.sessions {
-                *self.reseal_one(&info.user, &mut done).await? += 1;
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(done);
-            }
+    /// A secret as the backend is to keep it, or `None`: as it is.
+    pub(crate) fn seal(&self, secret: &str, place: &Place) -> Result<Option<String>, StoreError> {
+        match self.sealing {
+            Sealing::Allow => Ok(None),
+            Sealing::Prefer | Sealing::Require => self.keys.seal(secret, place).map(Some),
         }
     }
 
-    async fn reseal_one<'a>(
-        &self,
-        user: &UserId,
-        done: &'a mut Resealed,
-    ) -> Result<&'a mut u64, StoreError> {
-        let sealed = match self.store.load(user).await {
-            // The others are not to wait for it.
-            Err(error) if error.kind() == StoreErrorKind::Corrupt => {
-                return Ok(&mut done.unreadable);
-            }
-            loaded => loaded?,
-        };
-        let Some(sealed) = sealed.filter(|sealed| !self.keys.is_current(sealed)) else {
-            return Ok(&mut done.kept);
-        };
-        let Ok(session) = self.open(user, sealed) else { return Ok(&mut done.unreadable) };
-        let replaced = self.store.replace_if_current(&self.seal(&session)?).await?;
-        Ok(if replaced { &mut done.resealed } else { &mut done.kept })
-    }
-}
-
-#[async_trait]
-impl<S: SessionStore> SessionStore for SealedStore<S> {
-    async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
-        self.store.load(user).await?.map(|session| self.open(user, session)).transpose()
+    /// The secret that the backend kept, or `None`: it is plain, and may be.
+    pub(crate) fn open(&self, kept: &str, place: &Place) -> Result<Option<String>, StoreError> {
+        if self.sealing != Sealing::Require && !kept.starts_with(SEALED) {
+            return Ok(None);
+        }
+        self.keys.open(kept, place).map(Some)
     }
 
-    async fn save(&self, session: &Session) -> Result<(), StoreError> {
-        self.store.save(&self.seal(session)?).await
-    }
-
-    async fn remove(&self, user: &UserId) -> Result<bool, StoreError> {
-        self.store.remove(user).await
-    }
-
-    async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
-        self.store.remove_if_current(user, id).await
-    }
-
-    fn changes(&self) -> ChangeStream {
-        self.store.changes()
-    }
-}
-
-#[async_trait]
-impl<S: SessionAdmin> SessionAdmin for SealedStore<S> {
-    async fn list(&self, after: Option<&PageToken>, limit: usize) -> Result<Page, StoreError> {
-        self.store.list(after, limit).await
-    }
-
-    async fn count(&self) -> Result<u64, StoreError> {
-        self.store.count().await
-    }
-
-    async fn remove_all(&self) -> Result<u64, StoreError> {
-        self.store.remove_all().await
-    }
-
-    async fn replace_if_current(&self, session: &Session) -> Result<bool, StoreError> {
-        self.store.replace_if_current(&self.seal(session)?).await
+    /// Whether the backend keeps it as this store would write it.
+    fn is_current(&self, kept: &str) -> bool {
+        match self.sealing {
+            Sealing::Allow => !kept.starts_with(SEALED),
+            Sealing::Prefer | Sealing::Require => self.keys.is_current(kept),
+        }
     }
 }

@@ -7,13 +7,13 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
-use crate::secret::AccessToken;
-use crate::session::Session;
+use super::place::Place;
+use crate::secret::SEALED;
 use crate::store::StoreError;
 
 const NONCE_BYTES: usize = 24;
 
-/// A key that tokens are sealed with: 32 secret bytes, and a name that stands in clear beside what
+/// A key that secrets are sealed with: 32 secret bytes, and a name that stands in clear beside what
 /// they sealed, so that the key is found again.
 ///
 /// The caller brings the bytes, from a key management service or a secret file; they are overwritten
@@ -62,14 +62,14 @@ pub struct KeyRing {
     old: Vec<SealingKey>,
 }
 
-/// Why a sealed token does not open.
+/// Why a sealed secret does not open.
 #[derive(Debug, thiserror::Error)]
 enum DoesNotOpen {
-    #[error("the token in the store is not a sealed one")]
-    NotSealed,
-    #[error("the token was sealed with the key {0:?}, which is not in the ring")]
+    #[error("what is in the store is plain, and has to be sealed")]
+    Plain,
+    #[error("what is in the store was sealed with the key {0:?}, which is not in the ring")]
     UnknownKey(String),
-    #[error("the sealed token was changed, or is another user's, tenant's or session's")]
+    #[error("what is sealed in the store was changed, or is another user's, tenant's or login's")]
     Refused,
 }
 
@@ -86,41 +86,33 @@ impl KeyRing {
         self
     }
 
-    /// The session with its token sealed.
-    pub(super) fn seal(&self, session: &Session, tenant: &str) -> Result<Session, StoreError> {
+    /// `secret`, sealed with the current key for this place.
+    pub(super) fn seal(&self, secret: &str, place: &Place) -> Result<String, StoreError> {
         let key = &self.current;
         let mut sealed = vec![0; NONCE_BYTES];
         getrandom::fill(&mut sealed).map_err(StoreError::unavailable)?;
-        let bound = bound_to(session, tenant, key.name());
-        let token = session.access_token();
-        let payload = Payload { msg: token.expose_secret().as_bytes(), aad: &bound };
+        let bound = place.bound_to(key.name());
+        let payload = Payload { msg: secret.as_bytes(), aad: &bound };
         let nonce = XNonce::try_from(sealed.as_slice()).expect("24 bytes");
         // It fails for messages of gigabytes alone.
         let encrypted = key.cipher.encrypt(&nonce, payload);
-        sealed.extend(encrypted.map_err(|_| StoreError::refused("the token is too long"))?);
-        let text =
-            format!("{}{}.{}", AccessToken::SEALED, key.name(), URL_SAFE_NO_PAD.encode(sealed));
-        let token = AccessToken::kept(text).map_err(StoreError::refused)?;
-        session.with_token(token).map_err(StoreError::refused)
+        sealed.extend(encrypted.map_err(|_| StoreError::refused("it is too long to be sealed"))?);
+        Ok(format!("{SEALED}{}.{}", key.name(), URL_SAFE_NO_PAD.encode(sealed)))
     }
 
-    /// The session with its token opened.
-    pub(super) fn open(&self, sealed: &Session, tenant: &str) -> Result<Session, StoreError> {
-        let token = self.opened(sealed, tenant).map_err(StoreError::corrupt)?;
-        let token = AccessToken::kept(token).map_err(StoreError::corrupt)?;
-        sealed.with_token(token).map_err(StoreError::corrupt)
+    /// The secret that was sealed for this place.
+    pub(super) fn open(&self, sealed: &str, place: &Place) -> Result<String, StoreError> {
+        self.opened(sealed, place).map_err(StoreError::corrupt)
     }
 
-    fn opened(&self, sealed: &Session, tenant: &str) -> Result<String, DoesNotOpen> {
-        let token = sealed.access_token();
-        let (name, text) = parts(&token).ok_or(DoesNotOpen::NotSealed)?;
+    fn opened(&self, sealed: &str, place: &Place) -> Result<String, DoesNotOpen> {
+        let (name, text) = parts(sealed).ok_or(DoesNotOpen::Plain)?;
         let key = std::iter::once(&self.current).chain(&self.old).find(|key| key.name() == name);
         let key = key.ok_or_else(|| DoesNotOpen::UnknownKey(name.to_owned()))?;
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| DoesNotOpen::Refused)?;
         let (nonce, encrypted) = bytes.split_at_checked(NONCE_BYTES).ok_or(DoesNotOpen::Refused)?;
         let nonce = XNonce::try_from(nonce).map_err(|_| DoesNotOpen::Refused)?;
-        let bound = bound_to(sealed, tenant, name);
-        let payload = Payload { msg: encrypted, aad: &bound };
+        let payload = Payload { msg: encrypted, aad: &place.bound_to(name) };
         let opened = key.cipher.decrypt(&nonce, payload).map_err(|_| DoesNotOpen::Refused)?;
         String::from_utf8(opened).map_err(|error| {
             drop(Zeroizing::new(error.into_bytes()));
@@ -128,64 +120,32 @@ impl KeyRing {
         })
     }
 
-    /// Whether the token is sealed with the current key.
-    pub(super) fn is_current(&self, sealed: &Session) -> bool {
-        parts(&sealed.access_token()).is_some_and(|(name, _)| name == self.current.name())
+    /// Whether it was sealed with the current key.
+    pub(super) fn is_current(&self, sealed: &str) -> bool {
+        parts(sealed).is_some_and(|(name, _)| name == self.current.name())
     }
-}
-
-/// Whether a store holds this token in clear.
-pub(super) fn is_in_clear(session: &Session) -> bool {
-    parts(&session.access_token()).is_none()
 }
 
 /// The key's name, and what was sealed.
-fn parts(token: &AccessToken) -> Option<(&str, &str)> {
-    token.expose_secret().strip_prefix(AccessToken::SEALED)?.split_once('.')
-}
-
-/// What a token is sealed for: it opens in no other place. Each part has its length before it, so
-/// that no two lists of parts read alike.
-fn bound_to(session: &Session, tenant: &str, key: &str) -> Vec<u8> {
-    let mut bound = b"moojo-session sealed token v1".to_vec();
-    let [issued, ends] = session.nanos().map(i64::to_be_bytes);
-    let parts: [&[u8]; 6] = [
-        key.as_bytes(),
-        tenant.as_bytes(),
-        session.user().as_str().as_bytes(),
-        &session.id().to_bytes(),
-        &issued,
-        &ends,
-    ];
-    for part in parts {
-        bound.extend((part.len() as u64).to_be_bytes());
-        bound.extend(part);
-    }
-    bound
+fn parts(sealed: &str) -> Option<(&str, &str)> {
+    sealed.strip_prefix(SEALED)?.split_once('.')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::SessionId;
     use crate::store::StoreErrorKind;
-    use crate::user::UserId;
 
     fn ring() -> KeyRing {
         KeyRing::new(SealingKey::new("one", &[1; 32]).unwrap())
     }
 
-    fn session(user: &str) -> Session {
-        let token = AccessToken::new("planted-token").unwrap();
-        Session::builder(UserId::new(user).unwrap(), token)
-            .expires_at("2025-02-16T15:12:52.555Z".parse().unwrap())
-            .issued_at("2025-02-16T13:12:52.555Z".parse().unwrap())
-            .public_key("0x0288")
-            .build()
-            .unwrap()
+    fn place(parts: &[&str]) -> Place {
+        let parts: Vec<_> = parts.iter().map(|part| part.as_bytes()).collect();
+        Place::new("test v1", &parts)
     }
 
-    fn refused(opened: Result<Session, StoreError>) -> String {
+    fn refused(opened: Result<String, StoreError>) -> String {
         let error = opened.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt);
         std::error::Error::source(&error).unwrap().to_string()
@@ -193,68 +153,49 @@ mod tests {
 
     #[test]
     fn what_was_sealed_opens_and_shows_nothing() {
-        let session = session("alice");
-        let sealed = ring().seal(&session, "acme").unwrap();
-        let text = sealed.access_token().expose_secret().to_owned();
-        assert!(text.starts_with("sealed.v1.one.") && !text.contains("planted"));
-        let opened = ring().open(&sealed, "acme").unwrap();
-        assert_eq!(opened, session);
-        assert_eq!(opened.authorization(), "Bearer planted-token");
-        assert_eq!(opened.public_key(), Some("0x0288"));
-        let again = ring().seal(&session, "acme").unwrap();
-        assert_ne!(again.access_token().expose_secret(), text, "a nonce of its own");
+        let here = place(&["acme", "alice"]);
+        let sealed = ring().seal("planted-token", &here).unwrap();
+        assert!(sealed.starts_with("sealed.v1.one.") && !sealed.contains("planted"));
+        assert_eq!(ring().open(&sealed, &here).unwrap(), "planted-token");
+        assert_ne!(ring().seal("planted-token", &here).unwrap(), sealed, "a nonce of its own");
     }
 
     #[test]
-    fn rule_1_it_opens_for_no_other_user_tenant_session_or_time() {
-        let alices = session("alice");
-        let token = ring().seal(&alices, "acme").unwrap().access_token();
-        let copied =
-            |session: Session| ring().open(&session.with_token(token.clone()).unwrap(), "acme");
-        assert!(copied(alices.clone()).is_ok());
-        assert!(refused(copied(session("bob"))).contains("another user's"));
-        let builder = || {
-            Session::builder(alices.user().clone(), token.clone())
-                .id(alices.id())
-                .issued_at(alices.issued_at())
-                .expires_at(alices.expires_at())
-        };
-        assert!(ring().open(&builder().build().unwrap(), "acme").is_ok());
-        refused(ring().open(&builder().build().unwrap(), "acm"));
-        refused(ring().open(&builder().id(SessionId::random()).build().unwrap(), "acme"));
-        let longer = alices.expires_at() + chrono::TimeDelta::hours(1);
-        refused(ring().open(&builder().expires_at(longer).build().unwrap(), "acme"));
+    fn rule_1_it_opens_in_no_other_place() {
+        let sealed = ring().seal("planted-token", &place(&["ab", "c"])).unwrap();
+        for other in [&["a", "bc"][..], &["ab"], &["ab", "c", ""], &["ab", "d"], &[]] {
+            assert!(refused(ring().open(&sealed, &place(other))).contains("another user's"));
+        }
+        let other_kind = Place::new("test v2", &[b"ab", b"c"]);
+        refused(ring().open(&sealed, &other_kind));
+        assert!(ring().open(&sealed, &place(&["ab", "c"])).is_ok());
     }
 
     #[test]
     fn what_was_changed_does_not_open() {
-        let session = session("alice");
-        let sealed = ring().seal(&session, "").unwrap();
-        let text = sealed.access_token().expose_secret().to_owned();
-        for at in "sealed.v1.one.".len()..text.len() {
-            let mut bytes = text.clone().into_bytes();
+        let sealed = ring().seal("planted-token", &place(&[])).unwrap();
+        for at in "sealed.v1.one.".len()..sealed.len() {
+            let mut bytes = sealed.clone().into_bytes();
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
-            let token = AccessToken::kept(String::from_utf8(bytes).unwrap()).unwrap();
-            refused(ring().open(&sealed.with_token(token).unwrap(), ""));
+            refused(ring().open(std::str::from_utf8(&bytes).unwrap(), &place(&[])));
         }
         for end in ["", "AAAA", "not_base64!"] {
-            let token = AccessToken::new(format!("sealed.v1.one.{end}")).unwrap();
-            refused(ring().open(&sealed.with_token(token).unwrap(), ""));
+            refused(ring().open(&format!("sealed.v1.one.{end}"), &place(&[])));
         }
     }
 
     #[test]
-    fn errors_name_the_key_and_no_token() {
+    fn errors_name_the_key_and_no_secret() {
         let other = KeyRing::new(SealingKey::new("two", &[2; 32]).unwrap());
-        let sealed = ring().seal(&session("alice"), "").unwrap();
-        let refusal = refused(other.open(&sealed, ""));
+        let sealed = ring().seal("planted-token", &place(&[])).unwrap();
+        let refusal = refused(other.open(&sealed, &place(&[])));
         assert!(refusal.contains("\"one\", which is not in the ring"), "{refusal}");
         let same_name = KeyRing::new(SealingKey::new("one", &[2; 32]).unwrap());
-        refused(same_name.open(&sealed, ""));
-        let refusal = refused(ring().open(&session("alice"), ""));
-        assert!(refusal.contains("not a sealed one") && !refusal.contains("planted"));
+        refused(same_name.open(&sealed, &place(&[])));
+        let refusal = refused(ring().open("planted-token", &place(&[])));
+        assert!(refusal.contains("plain") && !refusal.contains("planted"), "{refusal}");
         let both = other.clone().with_old(SealingKey::new("one", &[1; 32]).unwrap());
-        assert!(both.open(&sealed, "").is_ok());
+        assert!(both.open(&sealed, &place(&[])).is_ok());
         assert!(!both.is_current(&sealed) && ring().is_current(&sealed));
         assert!(!format!("{both:?}").contains('2'), "rule 13");
     }
