@@ -77,11 +77,11 @@
 //! about once a minute. `user_version` is the version of the tables: an older file is brought up to
 //! date when it is opened, a newer one is refused.
 //!
-//! - **Tokens stand in the file in the clear**, and phone numbers. It is made for its owner alone
-//!   (mode 0600), and so are `-wal` and `-shm` beside it, which belong to it. What is deleted is
-//!   overwritten in the file; in `-wal`, old pages stand until they are written over, or until the
-//!   store has had nothing to write for a minute or two, or the last one on the file closes. What the disk itself keeps,
-//!   and memory that SQLite used, is beyond this.
+//! - **Tokens stand in the file in the clear**, and phone numbers, unless the core's `SealedStore` is in
+//!   front. It is made for its owner alone (mode 0600), and so are `-wal` and `-shm` beside it, which
+//!   belong to it. What is deleted is overwritten in the file; in `-wal`, old pages stand until they are
+//!   written over, or until the store has had nothing to write for a minute or two, or the last one on
+//!   the file closes. What the disk itself keeps, and memory that SQLite used, is beyond this.
 //! - Copy it with SQLite's own means (`vacuum into`, `.backup`) while it is in use. Never delete or
 //!   replace it meanwhile: calls then fail until it is back, or the store is opened anew.
 //! - Do not open it in the same process but through SQLite: closing any other handle of it drops the

@@ -8,8 +8,8 @@ use common::{session, user};
 use moojo_session::conformance;
 use moojo_session::{
     AccessToken, Clock, Error, KeyRing, ManualClock, MemoryStore, Page, PageToken, Resealed,
-    SealedStore, Sealing, SealingKey, Session, SessionAdmin, SessionId, SessionManager,
-    SessionStore, StoreError, StoreErrorKind, UserId, async_trait,
+    SealedStore, Sealing, SealingKey, Session, SessionAdmin, SessionBuilder, SessionId,
+    SessionManager, SessionStore, StoreError, StoreErrorKind, UserId, async_trait,
 };
 
 fn key(name: &str) -> SealingKey {
@@ -79,30 +79,33 @@ async fn rule_1_a_record_that_was_copied_to_another_user_or_tenant_does_not_open
 }
 
 #[tokio::test]
-async fn a_record_with_another_id_or_other_times_does_not_open() {
+async fn rule_1_a_token_opens_with_its_own_user_id_and_times_only() {
     let backend = MemoryStore::new();
     let store = sealed(&backend, KeyRing::new(key("one")));
     let alices = session(&user("alice"), "planted-token", ends());
     store.save(&alices).await.unwrap();
     let token = backend.load(alices.user()).await.unwrap().unwrap().access_token();
-    let copied = || {
-        Session::builder(alices.user().clone(), token.clone())
+    let record = |name: &str| {
+        Session::builder(user(name), token.clone())
             .id(alices.id())
             .issued_at(alices.issued_at())
             .expires_at(alices.expires_at())
     };
+    let loaded = async |record: SessionBuilder| {
+        let record = record.build().unwrap();
+        backend.save(&record).await.unwrap();
+        store.load(record.user()).await
+    };
     let hour = chrono::TimeDelta::hours(1);
     for changed in [
-        copied().id(SessionId::random()),
-        copied().issued_at(alices.issued_at() - hour),
-        copied().expires_at(alices.expires_at() + hour),
+        record("bob"),
+        record("alice").id(SessionId::random()),
+        record("alice").issued_at(alices.issued_at() - hour),
+        record("alice").expires_at(alices.expires_at() + hour),
     ] {
-        backend.save(&changed.build().unwrap()).await.unwrap();
-        let error = store.load(alices.user()).await.unwrap_err();
-        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+        assert_eq!(loaded(changed).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
     }
-    backend.save(&copied().build().unwrap()).await.unwrap();
-    assert_eq!(store.load(alices.user()).await.unwrap(), Some(alices));
+    assert_eq!(loaded(record("alice")).await.unwrap(), Some(alices.clone()));
 }
 
 /// What is in the stores stays readable.

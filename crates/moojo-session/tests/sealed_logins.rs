@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use common::user;
 use moojo_session::{
@@ -9,6 +11,7 @@ use moojo_session::{
     MemoryLeaseStore, Quota, Revision, SealedStore, Sealing, SealingKey, StoreError,
     StoreErrorKind, UserId, async_trait, conformance,
 };
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 const NUMBER: &str = "+15559876543";
@@ -75,12 +78,12 @@ async fn rule_1_a_number_that_was_copied_to_another_record_does_not_open() {
     }
 }
 
-/// A backend that gives alice's login for everybody's.
-#[derive(Debug)]
-struct Damaged(MemoryChallengeStore);
+/// A backend that gives alice's login for everybody's, and notes under which keys it counts.
+#[derive(Debug, Default)]
+struct Backend(MemoryChallengeStore, Mutex<Vec<String>>);
 
 #[async_trait]
-impl ChallengeStore for Damaged {
+impl ChallengeStore for Backend {
     async fn load(&self, _: &UserId) -> Result<Option<Challenge>, StoreError> {
         self.0.load(&user("alice")).await
     }
@@ -99,10 +102,12 @@ impl ChallengeStore for Damaged {
     }
 
     async fn admit(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<Admission, StoreError> {
+        self.1.lock().push(quota.key.to_owned());
         self.0.admit(quota, now).await
     }
 
     async fn give_back(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.1.lock().push(quota.key.to_owned());
         self.0.give_back(quota, now).await
     }
 }
@@ -111,8 +116,54 @@ impl ChallengeStore for Damaged {
 async fn rule_1_a_whole_record_in_another_users_place_does_not_open() {
     let backend = MemoryChallengeStore::new();
     let (login, _) = written(&backend).await;
-    let store = sealed(Damaged(backend));
+    let store = sealed(Backend(backend, Mutex::default()));
     assert_eq!(store.load(&user("alice")).await.unwrap(), Some(login));
     let error = store.load(&user("bob")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+}
+
+const SENDS: Quota<'_> =
+    Quota { key: "sends:+15559876543", limit: 1, window: std::time::Duration::from_secs(3600) };
+
+#[tokio::test]
+async fn rule_13_the_backend_counts_under_keys_that_tell_no_number() {
+    let backend = Arc::new(Backend::default());
+    let now = Utc::now();
+    let others = SealedStore::new(
+        Arc::clone(&backend),
+        KeyRing::new(SealingKey::new("one", &[2; 32]).unwrap()),
+    );
+    let acme = sealed(Arc::clone(&backend));
+    assert_eq!(acme.admit(&SENDS, now).await.unwrap(), Admission::Granted);
+    acme.give_back(&SENDS, now).await.unwrap();
+    for (store, key) in [
+        (&acme, "sends:+15559876544"),
+        (&sealed(Arc::clone(&backend)).tenant("other"), SENDS.key),
+        (&others.tenant("acme"), SENDS.key),
+    ] {
+        store.admit(&Quota { key, ..SENDS }, now).await.unwrap();
+    }
+    let mut keys = backend.1.lock().clone();
+    assert!(keys.iter().all(|key| !key.contains("555")), "{keys:?}");
+    assert_eq!(keys.remove(1), keys[0], "what is given back is what was counted");
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 4, "each number, tenant and secret has a key of its own: {keys:?}");
+}
+
+/// As a hash that is different in each process would not.
+#[tokio::test]
+async fn rule_8_all_processes_count_together() {
+    let backend = Arc::new(Backend::default());
+    let now = Utc::now();
+    for (sealing, before) in [(Sealing::Require, Sealing::Prefer), (Sealing::Allow, Sealing::Allow)]
+    {
+        let before = sealed(Arc::clone(&backend)).sealing(before);
+        assert_eq!(before.admit(&SENDS, now).await.unwrap(), Admission::Granted);
+        let admission = sealed(Arc::clone(&backend)).sealing(sealing).admit(&SENDS, now).await;
+        assert!(matches!(admission.unwrap(), Admission::Refused { .. }), "{sealing:?}");
+    }
+    // As a process without it does.
+    let admission = backend.admit(&SENDS, now).await.unwrap();
+    assert!(matches!(admission, Admission::Refused { .. }), "Allow counts as before");
 }

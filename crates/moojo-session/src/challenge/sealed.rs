@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -27,9 +29,16 @@ impl<S> SealedStore<S> {
             None => Ok(kept),
         }
     }
+
+    /// The key of a quota, in which a phone number may stand, as the backend sees it.
+    fn quota_key<'a>(&self, key: &'a str) -> Cow<'a, str> {
+        let hashed = self.hash(&self.place("moojo-session hashed quota v1", &[key.as_bytes()]));
+        hashed.map_or(Cow::Borrowed(key), Cow::Owned)
+    }
 }
 
-/// The phone number in a record is sealed anew with each writing.
+/// The phone number in a record is sealed anew with each writing. A quota is counted under a hash of
+/// its key.
 #[async_trait]
 impl<S: ChallengeStore> ChallengeStore for SealedStore<S> {
     async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
@@ -50,10 +59,10 @@ impl<S: ChallengeStore> ChallengeStore for SealedStore<S> {
     }
 
     async fn admit(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<Admission, StoreError> {
-        self.inner().admit(quota, now).await
+        self.inner().admit(&Quota { key: &self.quota_key(quota.key), ..*quota }, now).await
     }
 
     async fn give_back(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.inner().give_back(quota, now).await
+        self.inner().give_back(&Quota { key: &self.quota_key(quota.key), ..*quota }, now).await
     }
 }

@@ -28,16 +28,18 @@ pub use sessions::Resealed;
 /// |---|---|---|
 /// | a session's token | XChaCha20-Poly1305, a random nonce | tenant, user, session id, both times |
 /// | the phone number of a login under way | the same | tenant, user, revision |
+/// | the key of a quota, in which a phone number may stand | HMAC-SHA-256: counted, never read | tenant |
 ///
 /// What was copied to another place, or whose end was moved, does not open; that is a [`StoreError`]
-/// of the kind `Corrupt`, never "no session". Users, ids, times, the state of a login and Moojo's
-/// public id and key stay in clear, and so do **the keys of quotas, of which some are phone numbers**.
+/// of the kind `Corrupt`, never "no session". Users, ids, times, the state of a login, leases and
+/// Moojo's public id and key stay in clear. That an *old* record is put back in its place is not seen.
 ///
 /// # Keys
 ///
 /// To rotate: first add the new key [as an old one](KeyRing::with_old) in every process, then make it
 /// the current one in every process, then [`reseal`](Self::reseal). The old key can go when that has
-/// nothing left to do, and the logins under way have ended.
+/// nothing left to do, and the logins under way have ended. Quotas begin anew with the new current
+/// key: processes that have another one count for themselves.
 ///
 /// ```
 /// use moojo_session::{KeyRing, MemoryStore, SealedStore, SealingKey, SessionManager};
@@ -57,10 +59,10 @@ pub struct SealedStore<S> {
     sealing: Sealing,
 }
 
-/// Whether a [`SealedStore`] seals what it writes, and whether it takes what is not sealed.
+/// Whether a [`SealedStore`] seals what it writes, and whether it takes what is plain.
 ///
 /// A fleet that runs without sealing goes over to it step by step, with nobody logged out. Each step
-/// is to have reached **every** process before the next one begins; until then it can be taken back.
+/// is to have reached **every** process before the next one begins.
 ///
 /// 1. [`Allow`](Self::Allow), with the keys: nothing changes yet, but what is sealed can be read.
 /// 2. [`Prefer`](Self::Prefer): what is written is sealed from now on.
@@ -72,6 +74,9 @@ pub struct SealedStore<S> {
 ///
 /// `reseal` takes what is plain for true, also what somebody planted. Where that is to be feared, leave
 /// it out and wait for the two hours until all older sessions have ended.
+///
+/// Quotas are counted under other keys from `Prefer` on, and so begin anew there: until their windows
+/// are over, up to twice as much is admitted.
 ///
 /// The way back is the same the other way round: `Prefer`, then `Allow`, then `reseal`, which now opens
 /// what is sealed, and when the logins under way have ended, no `SealedStore`.
@@ -138,6 +143,11 @@ impl<S> SealedStore<S> {
             return Ok(None);
         }
         self.keys.open(kept, place).map(Some)
+    }
+
+    /// What the backend is to call this place, or `None`: by its own name.
+    pub(crate) fn hash(&self, place: &Place) -> Option<String> {
+        (self.sealing != Sealing::Allow).then(|| self.keys.hash(place))
     }
 
     /// Whether the backend keeps it as this store would write it.

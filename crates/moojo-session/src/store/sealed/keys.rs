@@ -5,6 +5,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::place::Place;
@@ -21,8 +23,13 @@ const NONCE_BYTES: usize = 24;
 #[derive(Clone)]
 pub struct SealingKey {
     name: Arc<str>,
-    // The cipher wipes its key.
-    cipher: Arc<XChaCha20Poly1305>,
+    ciphers: Arc<Ciphers>,
+}
+
+/// Each wipes its key.
+struct Ciphers {
+    seal: XChaCha20Poly1305,
+    hash: Hmac<Sha256>,
 }
 
 /// A name that no [`SealingKey`] can have.
@@ -40,7 +47,9 @@ impl SealingKey {
         if name.is_empty() || name.len() > 32 || !name.bytes().all(legal) {
             return Err(InvalidKeyName);
         }
-        Ok(Self { name: name.into(), cipher: Arc::new(XChaCha20Poly1305::new(bytes.into())) })
+        let seal = XChaCha20Poly1305::new(bytes.into());
+        let hash = Hmac::new_from_slice(bytes).expect("it takes keys of any length");
+        Ok(Self { name: name.into(), ciphers: Arc::new(Ciphers { seal, hash }) })
     }
 
     /// Its name.
@@ -95,7 +104,7 @@ impl KeyRing {
         let payload = Payload { msg: secret.as_bytes(), aad: &bound };
         let nonce = XNonce::try_from(sealed.as_slice()).expect("24 bytes");
         // It fails for messages of gigabytes alone.
-        let encrypted = key.cipher.encrypt(&nonce, payload);
+        let encrypted = key.ciphers.seal.encrypt(&nonce, payload);
         sealed.extend(encrypted.map_err(|_| StoreError::refused("it is too long to be sealed"))?);
         Ok(format!("{SEALED}{}.{}", key.name(), URL_SAFE_NO_PAD.encode(sealed)))
     }
@@ -113,11 +122,21 @@ impl KeyRing {
         let (nonce, encrypted) = bytes.split_at_checked(NONCE_BYTES).ok_or(DoesNotOpen::Refused)?;
         let nonce = XNonce::try_from(nonce).map_err(|_| DoesNotOpen::Refused)?;
         let payload = Payload { msg: encrypted, aad: &place.bound_to(name) };
-        let opened = key.cipher.decrypt(&nonce, payload).map_err(|_| DoesNotOpen::Refused)?;
+        let opened = key.ciphers.seal.decrypt(&nonce, payload).map_err(|_| DoesNotOpen::Refused)?;
         String::from_utf8(opened).map_err(|error| {
             drop(Zeroizing::new(error.into_bytes()));
             DoesNotOpen::Refused
         })
+    }
+
+    /// A name for this place, always the same, that tells nothing of it to who has not the current
+    /// key.
+    pub(super) fn hash(&self, place: &Place) -> String {
+        let mut hash = self.current.ciphers.hash.clone();
+        hash.update(&place.bound_to(self.current.name()));
+        let hash = hash.finalize().into_bytes();
+        // 128 bits are enough to tell places apart.
+        format!("hashed.v1.{}", URL_SAFE_NO_PAD.encode(&hash[..16]))
     }
 
     /// Whether it was sealed with the current key.
