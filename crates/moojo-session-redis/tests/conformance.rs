@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use moojo_session::{KeyRing, SealedStore, SealingKey, conformance};
+use moojo_session::{KeyRing, SealedStore, Sealing, SealingKey, conformance};
 use moojo_session_redis::RedisStore;
 use moojo_testkit::{Redis, RedisCluster};
 
@@ -26,11 +26,15 @@ async fn assert_conforms(new_store: impl Fn(&str) -> RedisStore) {
     let pair = async || (new_store("shared"), new_store("shared"));
     conformance::change_feed(pair).await.assert_passed();
 
-    let store = async || sealed(new_store("sealed"));
-    conformance::session_store(store).await.assert_passed();
-    let empty = async || sealed(new_store(&fresh_prefix()));
-    conformance::session_admin(empty).await.assert_passed();
-    conformance::change_feed(async || (store().await, store().await)).await.assert_passed();
+    for sealing in [Sealing::Allow, Sealing::Prefer, Sealing::Require] {
+        let store = async || sealed(new_store("sealed")).sealing(sealing);
+        conformance::session_store(store).await.assert_passed();
+        conformance::challenge_store(store).await.assert_passed();
+        conformance::lease_store(store).await.assert_passed();
+        let empty = async || sealed(new_store(&fresh_prefix())).sealing(sealing);
+        conformance::session_admin(empty).await.assert_passed();
+        conformance::change_feed(async || (store().await, store().await)).await.assert_passed();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

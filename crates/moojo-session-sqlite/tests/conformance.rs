@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use moojo_session::{
     Admission, Challenge, ChallengeStore, ChangeStream, DeclineReason, KeyRing, Lease, LeaseHolder,
-    LeaseStore, Quota, Revision, SealedStore, SealingKey, Session, SessionId, SessionStore,
-    StoreError, UserId, async_trait, conformance,
+    LeaseStore, Quota, Revision, SealedStore, Sealing, SealingKey, Session, SessionId,
+    SessionStore, StoreError, UserId, async_trait, conformance,
 };
 use moojo_session_sqlite::{Reading, SqliteStore};
 use tempfile::TempDir;
@@ -62,13 +62,18 @@ fn sealed<S>(store: S) -> SealedStore<S> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sealed_sessions() {
+async fn all_of_it_sealed() {
     let files = Files::new();
     let shared = files.next();
-    let store = async || sealed(open(&shared).await);
-    conformance::session_store(store).await.assert_passed();
-    conformance::session_admin(async || sealed(files.empty().await)).await.assert_passed();
-    conformance::change_feed(async || (store().await, store().await)).await.assert_passed();
+    for sealing in [Sealing::Allow, Sealing::Prefer, Sealing::Require] {
+        let store = async || sealed(open(&shared).await).sealing(sealing);
+        conformance::session_store(store).await.assert_passed();
+        conformance::challenge_store(store).await.assert_passed();
+        conformance::lease_store(store).await.assert_passed();
+        let empty = async || sealed(files.empty().await).sealing(sealing);
+        conformance::session_admin(empty).await.assert_passed();
+        conformance::change_feed(async || (store().await, store().await)).await.assert_passed();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
