@@ -78,12 +78,14 @@ fn load(
     store: &(impl SessionStore + Clone),
     people: &People,
 ) -> turns::Turn {
-    let (store, people) = (store.clone(), people.clone());
-    turns::tasks(runtime, in_flight, time, move |pick| {
+    turns::tasks(runtime, in_flight, time, |mut calls| {
         let (store, people) = (store.clone(), people.clone());
         async move {
-            let session = store.load(people.id(pick)).await.expect("it is loaded");
-            assert!(session.is_some(), "there is one");
+            for pick in &mut calls {
+                let session = store.load(people.id(pick)).await.expect("it is loaded");
+                assert!(session.is_some(), "there is one");
+            }
+            calls
         }
     })
 }
@@ -96,9 +98,13 @@ fn save(
     store: &(impl SessionStore + Clone),
     people: &People,
 ) -> turns::Turn {
-    let (store, people) = (store.clone(), people.clone());
-    turns::tasks(runtime, in_flight, time, move |pick| {
+    turns::tasks(runtime, in_flight, time, |mut calls| {
         let (store, people) = (store.clone(), people.clone());
-        async move { store.save(&people.session(pick)).await.expect("it is saved") }
+        async move {
+            for pick in &mut calls {
+                store.save(&people.session(pick)).await.expect("it is saved");
+            }
+            calls
+        }
     })
 }

@@ -28,18 +28,19 @@ pub fn measure(plan: &Plan, runtime: &Runtime, people: &People) -> Figures {
         let select = |parses: bool| {
             let (raw, statement, people) = (Arc::clone(&raw), statement.clone(), people.clone());
             move || {
-                let (raw, statement) = (Arc::clone(&raw), statement.clone());
-                let people = people.clone();
-                turns::tasks(runtime, in_flight, plan.turn, move |pick| {
+                turns::tasks(runtime, in_flight, plan.turn, |mut calls| {
                     let (raw, statement) = (Arc::clone(&raw), statement.clone());
                     let people = people.clone();
                     async move {
-                        let id = people.id(pick).as_str();
-                        let row = raw.query_one(&statement, &[&id]).await.expect("a session");
-                        let body: &[u8] = row.get(1);
-                        if parses {
-                            parse(body, people.id(pick));
+                        for pick in &mut calls {
+                            let id = people.id(pick).as_str();
+                            let row = raw.query_one(&statement, &[&id]).await.expect("a session");
+                            let body: &[u8] = row.get(1);
+                            if parses {
+                                parse(body, people.id(pick));
+                            }
                         }
+                        calls
                     }
                 })
             }
@@ -71,12 +72,14 @@ fn saves(
     let (ours, people) = (store.clone(), people.clone());
     let entrants = vec![
         Entrant::new("tokio-postgres, one commit at a time", move || {
-            let (raw, statement, who) = (Arc::clone(&raw), statement.clone(), who.clone());
-            turns::tasks(runtime, 1, plan.turn, move |pick| {
+            turns::tasks(runtime, 1, plan.turn, |mut calls| {
                 let (raw, statement, who) = (Arc::clone(&raw), statement.clone(), who.clone());
                 async move {
-                    let id = who.id(pick).as_str();
-                    raw.execute(&statement, &[&id]).await.expect("it is written");
+                    for pick in &mut calls {
+                        let id = who.id(pick).as_str();
+                        raw.execute(&statement, &[&id]).await.expect("it is written");
+                    }
+                    calls
                 }
             })
         }),

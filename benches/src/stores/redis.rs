@@ -25,21 +25,23 @@ pub fn measure(plan: &Plan, runtime: &Runtime, people: &People) -> Figures {
         let get = |parses: bool| {
             let (raw, keys, people) = (raw.clone(), Arc::clone(&keys), people.clone());
             move || {
-                let (raw, keys, people) = (raw.clone(), Arc::clone(&keys), people.clone());
-                turns::tasks(runtime, in_flight, plan.turn, move |pick| {
+                turns::tasks(runtime, in_flight, plan.turn, |mut calls| {
                     let (mut raw, keys) = (raw.clone(), Arc::clone(&keys));
                     let people = people.clone();
                     async move {
-                        let key = &keys[pick % keys.len()];
-                        let value: Option<Vec<u8>> = redis::cmd("GET")
-                            .arg(key)
-                            .query_async(&mut raw)
-                            .await
-                            .expect("a value");
-                        let value = value.expect("a session");
-                        if parses {
-                            parse(&value, people.id(pick));
+                        for pick in &mut calls {
+                            let key = &keys[pick % keys.len()];
+                            let value: Option<Vec<u8>> = redis::cmd("GET")
+                                .arg(key)
+                                .query_async(&mut raw)
+                                .await
+                                .expect("a value");
+                            let value = value.expect("a session");
+                            if parses {
+                                parse(&value, people.id(pick));
+                            }
                         }
+                        calls
                     }
                 })
             }
@@ -69,9 +71,15 @@ pub fn behind_a_manager(plan: &Plan, runtime: &Runtime) -> (f64, u64) {
     });
     let gets = |server: &Redis| number(server, "INFO commandstats", "cmdstat_get:calls=");
     let before = gets(&server);
-    let turn = turns::tasks(runtime, 1, plan.turn, move |pick| {
+    let turn = turns::tasks(runtime, 1, plan.turn, |mut calls| {
         let (manager, people) = (manager.clone(), people.clone());
-        async move { drop(manager.get(people.id(pick)).await.expect("a session")) }
+        async move {
+            for pick in &mut calls {
+                drop(manager.get(people.id(pick)).await.expect("a session"));
+                tokio::task::consume_budget().await;
+            }
+            calls
+        }
     });
     (turn.rate, gets(&server) - before)
 }

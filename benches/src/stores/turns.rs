@@ -36,39 +36,30 @@ pub fn process_time() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("below 10^9"))
 }
 
-/// Calls by so many tasks that each make one after the other. `call` is given a number
-/// that picks a user.
+/// Calls by so many tasks. Each has a future of its own from `task`, which makes one call after the
+/// other as long as its [`Calls`] go on, and gives them back. What it needs it has from the start:
+/// it would share more than its store otherwise, which costs time. A call that never waits has to let
+/// others run, or the time is never over.
 pub fn tasks<F>(
     runtime: &Runtime,
     in_flight: usize,
     time: Duration,
-    call: impl Fn(usize) -> F + Clone + Send + 'static,
+    task: impl Fn(Calls) -> F,
 ) -> Turn
 where
-    F: Future<Output = ()> + Send,
+    F: Future<Output = Calls> + Send + 'static,
 {
     runtime.block_on(async {
         let stop = Arc::new(AtomicBool::new(false));
         let begun = begin();
         let tasks: Vec<_> = (0..in_flight)
-            .map(|task| {
-                let (call, stop) = (call.clone(), Arc::clone(&stop));
-                tokio::spawn(async move {
-                    let mut calls = Calls::new(task);
-                    while !stop.load(Ordering::Relaxed) {
-                        call(calls.next()).await;
-                        // A call that never waits would keep the timer from running.
-                        tokio::task::consume_budget().await;
-                    }
-                    calls.made
-                })
-            })
+            .map(|number| tokio::spawn(task(Calls::new(number, Arc::clone(&stop)))))
             .collect();
         tokio::time::sleep(time).await;
         stop.store(true, Ordering::Relaxed);
         let mut made = 0;
         for task in tasks {
-            made += task.await.expect("no call panics");
+            made += task.await.expect("no call panics").made;
         }
         Turn::new(made, begun)
     })
@@ -80,18 +71,18 @@ pub fn threads<T: Send>(
     values: &mut [T],
     call: impl Fn(&mut T, usize) + Sync,
 ) -> Turn {
-    let stop = AtomicBool::new(false);
+    let stop = Arc::new(AtomicBool::new(false));
     let begun = begin();
-    let (stop, call) = (&stop, &call);
+    let call = &call;
     let made: usize = thread::scope(|scope| {
         let threads: Vec<_> = values
             .iter_mut()
             .enumerate()
             .map(|(number, value)| {
+                let mut calls = Calls::new(number, Arc::clone(&stop));
                 scope.spawn(move || {
-                    let mut calls = Calls::new(number);
-                    while !stop.load(Ordering::Relaxed) {
-                        call(value, calls.next());
+                    for pick in &mut calls {
+                        call(value, pick);
                     }
                     calls.made
                 })
@@ -104,22 +95,33 @@ pub fn threads<T: Send>(
     Turn::new(made, begun)
 }
 
-/// Counts calls, and picks users for them in no order that a cache could like.
-struct Calls {
+/// Numbers that pick users, in no order that a cache could like, until the time is over. It counts
+/// them.
+#[derive(Debug)]
+pub struct Calls {
+    stop: Arc<AtomicBool>,
     made: usize,
     state: u64,
 }
 
 impl Calls {
-    fn new(number: usize) -> Self {
-        Self { made: 0, state: (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) }
+    fn new(number: usize, stop: Arc<AtomicBool>) -> Self {
+        let state = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self { stop, made: 0, state }
     }
+}
 
-    fn next(&mut self) -> usize {
+impl Iterator for Calls {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
         self.made += 1;
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
-        (self.state >> 33) as usize
+        Some((self.state >> 33) as usize)
     }
 }
