@@ -26,8 +26,7 @@ const REMOVE: &str = "delete from challenges where user = ?1 and revision = ?2";
 #[async_trait]
 impl ChallengeStore for SqliteStore {
     async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
-        let user = user.clone();
-        self.reads().look_up(move |db| load(db, &user)).await
+        self.reads().look_up(user, load).await
     }
 
     async fn swap(

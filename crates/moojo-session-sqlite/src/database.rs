@@ -97,7 +97,7 @@ impl Database {
         Ok(())
     }
 
-    /// A connection for the writer. It does not wait for locks: the writer does that itself.
+    /// A connection for the writer. It waits for no lock: see [`patiently`](crate::lock::patiently).
     pub(crate) fn writer(&self) -> Result<Connection, Failure> {
         let db = self.connect()?;
         migrate::ensure_ours(&db)?;
@@ -111,11 +111,12 @@ impl Database {
         Ok(db)
     }
 
-    /// A connection that only reads.
+    /// A connection that only reads. It waits for no lock either.
     pub(crate) fn reader(&self) -> Result<Connection, Failure> {
         let db = self.connect()?;
         migrate::ensure_ours(&db)?;
         db.pragma_update(None, "query_only", true)?;
+        db.busy_timeout(Duration::ZERO)?;
         Ok(db)
     }
 
@@ -143,6 +144,12 @@ impl Database {
         ))?;
         Ok(db)
     }
+}
+
+/// Runs a statement that gives no rows, and is kept prepared.
+pub(crate) fn execute(db: &Connection, sql: &str) -> Result<(), Failure> {
+    db.prepare_cached(sql)?.execute(())?;
+    Ok(())
 }
 
 #[cfg(test)]

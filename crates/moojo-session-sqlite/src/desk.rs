@@ -6,10 +6,14 @@ use moojo_session::StoreError;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
+use crate::database::execute;
 use crate::error::{Failure, caught};
 use crate::link::Link;
+use crate::lock::patiently;
 use crate::queue::Job;
 
+/// Desks stand beside each other, and what is done at one should not slow down its neighbour.
+#[repr(align(128))]
 pub(crate) struct Desk(Mutex<Seat>);
 
 struct Seat {
@@ -42,11 +46,8 @@ impl Desk {
         }
         // A thread opens it, if it has to be.
         let db = seat.link.current()?;
-        let patience = seat.link.patience();
-        db.busy_timeout(Duration::ZERO).ok()?;
         let outcome = caught(|| work(db));
-        let is_patient = db.busy_timeout(patience).is_ok();
-        if !is_patient || outcome.as_ref().is_err_and(Failure::spoils_connection) {
+        if outcome.as_ref().is_err_and(Failure::spoils_connection) {
             seat.link.discard();
         }
         outcome.ok()
@@ -82,8 +83,9 @@ impl Seat {
     /// Does a job and answers it. Gives the error if no other job could be done either.
     fn read(&mut self, mut job: Box<dyn Job>) -> Option<StoreError> {
         let in_view = self.link.current().is_some_and(|db| !db.is_autocommit());
+        let patience = self.link.patience();
         let db = if in_view { self.link.opened() } else { self.link.get() };
-        let outcome = db.and_then(|db| caught(|| job.run(db)));
+        let outcome = db.and_then(|db| patiently(patience, || caught(|| job.run(db))));
         let Err(failure) = outcome else {
             job.answer(None);
             return None;
@@ -103,11 +105,6 @@ impl Seat {
             self.link.discard();
         }
     }
-}
-
-fn execute(db: &Connection, sql: &str) -> Result<(), Failure> {
-    db.prepare_cached(sql)?.execute(())?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -98,6 +98,7 @@ mod error;
 mod feed;
 mod leases;
 mod link;
+mod lock;
 mod log;
 mod migrate;
 mod pace;

@@ -53,7 +53,7 @@ impl Link {
         self.database.ensure_in_place()
     }
 
-    /// How long its connection waits for somebody else's lock, if it reads.
+    /// How long somebody else's lock is to be waited for.
     pub(crate) fn patience(&self) -> Duration {
         self.database.busy_timeout
     }

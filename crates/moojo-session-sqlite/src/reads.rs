@@ -1,9 +1,10 @@
 //! How a call that reads gets its answer: from a thread of the store, or where it is called.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use moojo_session::StoreError;
+use moojo_session::{StoreError, UserId};
 use rusqlite::Connection;
 
 use crate::desk::Desk;
@@ -43,34 +44,36 @@ pub(crate) struct Reads {
     here: Option<Here>,
 }
 
+/// Looks up one row by the user.
+type Read<T> = fn(&Connection, &UserId) -> Result<T, Failure>;
+
 /// What is needed to read on the calling thread.
 struct Here {
     desks: Arc<[Desk]>,
     pace: Pace,
-    /// What its times are counted from.
-    start: Instant,
 }
 
 impl Reads {
     pub(crate) fn new(queue: Queue, desks: Arc<[Desk]>, reading: Reading) -> Self {
-        let here = Here { desks, pace: Pace::default(), start: Instant::now() };
+        let here = Here { desks, pace: Pace::new(Instant::now()) };
         Self { queue, here: (reading == Reading::CallingThread).then_some(here) }
     }
 
-    /// What `work` gives, which looks up one row. If the future is dropped, nothing has happened.
-    pub(crate) async fn look_up<T, F>(&self, mut work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
-    {
+    /// The user's row, as `read` finds it. If the future is dropped, nothing has happened.
+    pub(crate) async fn look_up<T: Send + 'static>(
+        &self,
+        user: &UserId,
+        read: Read<T>,
+    ) -> Result<T, StoreError> {
         if let Some(here) = &self.here {
             // Who does nothing but look up lets others run as well.
             tokio::task::consume_budget().await;
-            if let Some(found) = here.try_read(&mut work) {
+            if let Some(found) = here.try_read(|db| read(db, user)) {
                 return Ok(found);
             }
         }
-        self.queue.call(work).await
+        let user = user.clone();
+        self.queue.call(move |db| read(db, &user)).await
     }
 
     /// What `work` gives, which may read much, on a thread of the store.
@@ -85,13 +88,22 @@ impl Reads {
 
 impl Here {
     /// None if a thread of the store has to do it.
-    fn try_read<T>(&self, work: &mut impl FnMut(&Connection) -> Result<T, Failure>) -> Option<T> {
-        let now = Instant::now();
-        let turn = self.pace.begin(now - self.start)?;
-        let found = self.desks.iter().find_map(|desk| desk.try_read(now, &mut *work));
-        self.pace.end(&turn, self.start.elapsed());
+    fn try_read<T>(&self, read: impl Fn(&Connection) -> Result<T, Failure>) -> Option<T> {
+        let turn = self.pace.begin(Instant::now())?;
+        let own = own_number() % self.desks.len();
+        let (others, from_own) = self.desks.split_at(own);
+        let mut desks = from_own.iter().chain(others);
+        let found = desks.find_map(|desk| desk.try_read(turn.begun, &read));
+        self.pace.end(&turn, Instant::now());
         found
     }
+}
+
+/// The calling thread's number: each begins at a desk of its own, which nobody else is likely to have.
+fn own_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static OWN: usize = NEXT.fetch_add(1, Ordering::Relaxed));
+    OWN.with(|own| *own)
 }
 
 impl std::fmt::Debug for Here {

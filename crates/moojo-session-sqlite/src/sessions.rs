@@ -29,8 +29,7 @@ const REPLACE: &str = "
 #[async_trait]
 impl SessionStore for SqliteStore {
     async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
-        let user = user.clone();
-        let session = self.reads().look_up(move |db| load(db, &user)).await?;
+        let session = self.reads().look_up(user, load).await?;
         Ok(session.filter(|session| !session.has_expired_at(self.now())))
     }
 

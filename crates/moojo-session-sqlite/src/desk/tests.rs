@@ -30,7 +30,12 @@ fn desk(folder: &Path, busy_timeout: Duration) -> Desk {
         cache_bytes: 1 << 20,
         opened: OnceLock::new(),
     });
-    Desk::new(Link::new(database, Database::connect)).unwrap()
+    let open = |database: &Database| {
+        let db = database.connect()?;
+        db.busy_timeout(Duration::ZERO)?;
+        Ok(db)
+    };
+    Desk::new(Link::new(database, open)).unwrap()
 }
 
 fn number(db: &Connection) -> Result<i64, Failure> {
