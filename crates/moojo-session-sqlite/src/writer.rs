@@ -4,15 +4,17 @@
 //! commit costs, which is a wait for the disk, is shared by all who came meanwhile.
 
 use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use moojo_session::{Chain, StoreError};
+use moojo_session::Chain;
 use rusqlite::Connection;
 
+use crate::database::execute;
 use crate::error::{Failure, caught};
 use crate::feed::Teller;
 use crate::link::Link;
+use crate::lock::patiently;
 use crate::log;
 use crate::queue::Job;
 use crate::upkeep::Upkeep;
@@ -26,21 +28,6 @@ pub(crate) struct Writer {
     pub(crate) upkeep: Upkeep,
     /// Ends when no other thread of the store has a connection.
     pub(crate) others: Receiver<Infallible>,
-}
-
-/// A call in a transaction, and what it ended in if that was no success.
-struct Entry {
-    job: Box<dyn Job>,
-    error: Option<StoreError>,
-}
-
-/// What became of a transaction.
-enum End {
-    Committed,
-    /// The call at this place failed, and SQLite gave up the whole transaction with it.
-    Lost(usize, Failure),
-    /// All have failed.
-    Failed(Failure),
 }
 
 impl Writer {
@@ -69,6 +56,7 @@ impl Writer {
         drop(self.link);
     }
 
+    /// Does the call and all that wait behind it.
     fn serve(&mut self, first: Box<dyn Job>) {
         let mut batch = Vec::new();
         self.take(&mut batch, Some(first));
@@ -76,99 +64,61 @@ impl Writer {
             return;
         }
         self.upkeep.wrote();
+        // While the lock is waited for, others come, and go along.
         if let Err(failure) = self.begin(self.patience) {
             return self.fail(batch, failure);
         }
-        // While the lock was waited for, some have left, and others have come and go along.
-        batch.retain(|entry| entry.job.is_awaited());
         self.take(&mut batch, None);
         loop {
+            batch.retain(|job| job.is_awaited());
             match self.attempt(&mut batch) {
-                End::Committed => {
-                    for Entry { job, error } in batch {
-                        job.answer(error);
-                    }
-                    return;
-                }
-                End::Lost(at, failure) => {
-                    // It goes out, and the others begin again.
-                    let Entry { job, .. } = batch.remove(at);
+                Ok(()) => return batch.into_iter().for_each(|job| job.answer(None)),
+                Err(Fault { at: Some(at), failure }) => {
+                    // It fails alone. What was done before it is undone, and all others begin anew.
                     self.give_up(&failure);
-                    job.answer(Some(failure.into_store_error()));
-                    if batch.is_empty() {
-                        return;
-                    }
-                    if let Err(failure) = self.begin(self.patience) {
-                        return self.fail(batch, failure);
-                    }
+                    batch.remove(at).answer(Some(failure.into_store_error()));
                 }
-                End::Failed(failure) => return self.fail(batch, failure),
+                Err(Fault { at: None, failure }) => return self.fail(batch, failure),
+            }
+            if batch.is_empty() {
+                return;
+            }
+            if let Err(failure) = self.begin(self.patience) {
+                return self.fail(batch, failure);
             }
         }
     }
 
     /// Takes what waits, without those whose caller has left.
-    fn take(&self, batch: &mut Vec<Entry>, first: Option<Box<dyn Job>>) {
+    fn take(&self, batch: &mut Vec<Box<dyn Job>>, first: Option<Box<dyn Job>>) {
         let room = Self::MOST.saturating_sub(batch.len());
         let jobs = first.into_iter().chain(self.jobs.try_iter()).take(room);
-        let awaited = jobs.filter(|job| job.is_awaited());
-        batch.extend(awaited.map(|job| Entry { job, error: None }));
+        batch.extend(jobs.filter(|job| job.is_awaited()));
     }
 
     /// Takes the lock of the file, which another process may have.
     fn begin(&mut self, patience: Duration) -> Result<(), Failure> {
         let db = self.link.get()?;
-        let end = Instant::now() + patience;
-        loop {
-            let begun = db.prepare_cached("begin immediate").and_then(|mut sql| sql.execute(()));
-            match begun.map_err(Failure::from) {
-                Ok(_) => return Ok(()),
-                // SQLite's own pauses grow to 100 ms, in which another busy process would get the
-                // lock again and again.
-                Err(failure) if failure.is_busy() && Instant::now() < end => {
-                    std::thread::sleep(Duration::from_micros(fastrand::u64(200..3000)));
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
+        patiently(patience, || execute(db, "begin immediate"))
     }
 
-    /// All calls in the transaction that has begun, each in a savepoint, and the commit.
-    fn attempt(&mut self, batch: &mut [Entry]) -> End {
-        let db = match self.link.get() {
-            Ok(db) => db,
-            Err(failure) => return End::Failed(failure),
-        };
-        let mut spoilt = false;
-        for (at, entry) in batch.iter_mut().enumerate() {
-            entry.error = match one(db, &mut *entry.job) {
-                Ok(Ok(())) => None,
-                Ok(Err(failure)) if db.is_autocommit() => return End::Lost(at, failure),
-                Ok(Err(failure)) => {
-                    spoilt |= failure.spoils_connection();
-                    Some(failure.into_store_error())
-                }
-                Err(failure) => return End::Failed(failure),
-            };
+    /// All calls in the transaction that has begun, and the commit.
+    fn attempt(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Fault> {
+        let db = self.link.get().map_err(Fault::of_all)?;
+        for (at, job) in batch.iter_mut().enumerate() {
+            caught(|| job.run(db)).map_err(|failure| Fault { at: Some(at), failure })?;
         }
-        match commit(db) {
-            Ok(last) => {
-                self.teller.tell(last);
-                if spoilt {
-                    self.link.discard();
-                }
-                End::Committed
-            }
-            Err(failure) => End::Failed(failure),
-        }
+        let last = commit(db).map_err(Fault::of_all)?;
+        self.teller.tell(last);
+        Ok(())
     }
 
     /// Nothing of it has happened.
-    fn fail(&mut self, batch: Vec<Entry>, failure: Failure) {
+    fn fail(&mut self, batch: Vec<Box<dyn Job>>, failure: Failure) {
         self.give_up(&failure);
         let error = failure.into_store_error();
-        for entry in batch {
-            entry.job.answer(Some(entry.error.unwrap_or_else(|| error.clone())));
+        for job in batch {
+            job.answer(Some(error.clone()));
         }
     }
 
@@ -205,23 +155,22 @@ impl Writer {
     }
 }
 
-/// One call in a savepoint: it fails alone. An error outside says that the transaction is of no use.
-fn one(db: &Connection, job: &mut dyn Job) -> Result<Result<(), Failure>, Failure> {
-    db.prepare_cached("savepoint one")?.execute(())?;
-    let outcome = caught(|| job.run(db));
-    if outcome.is_err() {
-        if db.is_autocommit() {
-            return Ok(outcome);
-        }
-        db.prepare_cached("rollback to one")?.execute(())?;
+/// Why a transaction was not committed.
+struct Fault {
+    /// The call that failed; none if it is the transaction itself.
+    at: Option<usize>,
+    failure: Failure,
+}
+
+impl Fault {
+    fn of_all(failure: Failure) -> Self {
+        Self { at: None, failure }
     }
-    db.prepare_cached("release one")?.execute(())?;
-    Ok(outcome)
 }
 
 /// Commits, and gives the number of the latest change.
 fn commit(db: &Connection) -> Result<i64, Failure> {
     let last = log::prune(db)?;
-    db.prepare_cached("commit")?.execute(())?;
+    execute(db, "commit")?;
     Ok(last)
 }
