@@ -44,6 +44,11 @@ impl Failure {
         matches!(self.code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
     }
 
+    /// The file is something else than a database.
+    pub(crate) fn is_no_database(&self) -> bool {
+        self.code() == Some(ErrorCode::NotADatabase)
+    }
+
     /// Whether another connection might do what this one could not: the file may have been put
     /// right, moved or replaced since this one was opened.
     pub(crate) fn spoils_connection(&self) -> bool {

@@ -1,11 +1,12 @@
 //! Makes the tables, and brings older ones up to date.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use moojo_session::StoreError;
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::error::Failure;
+use crate::lock::patiently;
 
 /// What each version adds to the one before it; the first is version 1. One that was published never
 /// changes. It leaves the store of the version before at work, so that processes can be replaced one
@@ -27,6 +28,10 @@ pub enum OpenError {
         /// The latest that this crate knows.
         known: u32,
     },
+    /// The file is no SQLite database, or one whose beginning is damaged or encrypted. Nothing was
+    /// written to it.
+    #[error("the file is no SQLite database")]
+    NoDatabase,
     /// The file is a database of something else. Nothing was written to it.
     #[error("the file is another program's database")]
     NotOurs,
@@ -46,36 +51,34 @@ pub enum OpenError {
 
 impl From<Failure> for OpenError {
     fn from(failure: Failure) -> Self {
-        Self::Store(failure.into_store_error())
-    }
-}
-
-impl From<rusqlite::Error> for OpenError {
-    fn from(error: rusqlite::Error) -> Self {
-        Failure::from(error).into()
+        match failure.is_no_database() {
+            true => Self::NoDatabase,
+            false => Self::Store(failure.into_store_error()),
+        }
     }
 }
 
 /// Brings the file to the latest version. Many processes may do so at once.
 pub(crate) fn bring_up(db: &Connection, patience: Duration) -> Result<(), OpenError> {
     // Before anything is written: what belongs to another program stays as it is.
-    let reading = db.unchecked_transaction()?;
+    let reading = db.unchecked_transaction().map_err(Failure::from)?;
     let found = version(db)?;
-    reading.commit()?;
+    reading.commit().map_err(Failure::from)?;
     ensure_wal(db, patience)?;
     if found as usize == VERSIONS.len() {
         return Ok(());
     }
-    db.execute_batch("begin immediate")?;
-    let outcome = add_versions(db);
-    let end = if outcome.is_ok() { "commit" } else { "rollback" };
-    let ended = db.execute_batch(end);
-    outcome.and(ended.map_err(OpenError::from))
+    let writing = Transaction::new_unchecked(db, TransactionBehavior::Immediate);
+    let writing = writing.map_err(Failure::from)?;
+    // Somebody else may have done it since.
+    let found = version(db)?;
+    add_versions(db, found)?;
+    writing.commit().map_err(Failure::from)?;
+    Ok(())
 }
 
-/// In the transaction: somebody else may have done it since.
-fn add_versions(db: &Connection) -> Result<(), OpenError> {
-    for sql in VERSIONS.iter().skip(version(db)? as usize) {
+fn add_versions(db: &Connection, found: u32) -> Result<(), Failure> {
+    for sql in VERSIONS.iter().skip(found as usize) {
         db.execute_batch(sql)?;
     }
     db.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -87,15 +90,20 @@ fn add_versions(db: &Connection) -> Result<(), OpenError> {
 /// called in a transaction.
 fn version(db: &Connection) -> Result<u32, OpenError> {
     let known = VERSIONS.len() as u32;
-    let application: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let found: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let tables: u32 = db.query_row("select count(*) from sqlite_schema", (), |row| row.get(0))?;
-    match (application, found, tables) {
+    match marks(db)? {
         (APPLICATION_ID, found, _) if found > known => Err(OpenError::Newer { found, known }),
         (APPLICATION_ID, found, _) => Ok(found),
         (0, 0, 0) => Ok(0),
         _ => Err(OpenError::NotOurs),
     }
+}
+
+/// Whose file it says that it is, its version, and how many tables and indexes are in it.
+fn marks(db: &Connection) -> Result<(i32, u32, u32), Failure> {
+    let application = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let found = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables = db.query_row("select count(*) from sqlite_schema", (), |row| row.get(0))?;
+    Ok((application, found, tables))
 }
 
 /// A connection that is made later meets the file that the store was opened on, or none.
@@ -108,22 +116,18 @@ pub(crate) fn ensure_ours(db: &Connection) -> Result<(), Failure> {
 }
 
 fn ensure_wal(db: &Connection, patience: Duration) -> Result<(), OpenError> {
-    let end = Instant::now() + patience;
-    loop {
-        // It is a property of the file. SQLite does not wait for others who change it.
-        let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
-        if mode == "wal" {
-            return Ok(());
-        }
-        let set =
-            db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
-        match set.map_err(Failure::from) {
-            Ok(mode) if mode == "wal" => return Ok(()),
-            Ok(_) => return Err(OpenError::NoWal),
-            Err(failure) if failure.is_busy() && Instant::now() < end => {
-                std::thread::sleep(Duration::from_millis(fastrand::u64(1..10)));
-            }
-            Err(failure) => return Err(failure.into()),
-        }
+    // SQLite does not wait for others who change it.
+    match patiently(patience, || Ok(set_wal(db)?))?.as_str() {
+        "wal" => Ok(()),
+        _ => Err(OpenError::NoWal),
     }
+}
+
+/// Gives the mode that the file is in by now. It is a property of the file.
+fn set_wal(db: &Connection) -> rusqlite::Result<String> {
+    let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    if mode == "wal" {
+        return Ok(mode);
+    }
+    db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
 }

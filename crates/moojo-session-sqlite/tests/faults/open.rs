@@ -55,12 +55,13 @@ async fn another_programs_database_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_is_no_database_is_corrupt() {
+async fn what_is_no_database_is_said_to_be_none_and_left_alone() {
     let (_folder, path) = file();
-    std::fs::write(&path, "no database, but long enough for one. ".repeat(500)).unwrap();
+    let text = "no database, but long enough for one. ".repeat(500);
+    std::fs::write(&path, &text).unwrap();
     let error = SqliteStore::builder(&path).open().await.unwrap_err();
-    let OpenError::Store(error) = error else { panic!("{error:?}") };
-    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+    assert!(matches!(error, OpenError::NoDatabase), "{error:?}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
 
 /// A damaged file does not mean that nobody is logged in.
