@@ -72,6 +72,11 @@ impl PostgresStore {
         Self(Arc::new(inner))
     }
 
+    /// The store that this is the inside of.
+    pub(crate) fn of(inner: Arc<Inner>) -> Self {
+        Self(inner)
+    }
+
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.0.clock.now()
     }
@@ -107,12 +112,6 @@ impl PostgresStore {
     fn in_use(&self) -> &Inner {
         self.0.upkeep.keep_up(|| Arc::downgrade(&self.0));
         &self.0
-    }
-}
-
-impl From<Arc<Inner>> for PostgresStore {
-    fn from(inner: Arc<Inner>) -> Self {
-        Self(inner)
     }
 }
 

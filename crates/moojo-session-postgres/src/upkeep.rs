@@ -76,7 +76,7 @@ async fn now_and_then(store: Weak<Inner>) {
         // At other times than the other processes.
         tokio::time::sleep(Upkeep::EVERY.mul_f64(0.5 + fastrand::f64())).await;
         let Some(store) = store.upgrade() else { return };
-        match PostgresStore::from(store).delete_expired().await {
+        match PostgresStore::of(store).delete_expired().await {
             Ok(0) => {}
             Ok(rows) => tracing::debug!(rows, "expired rows were deleted"),
             Err(error) => {
