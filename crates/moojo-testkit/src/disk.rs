@@ -3,6 +3,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::process::getuid;
 use tempfile::TempDir;
 
 /// A small disk, in memory, which goes with this value.
@@ -11,17 +12,19 @@ pub struct Disk(TempDir);
 
 impl Disk {
     /// A new one of so many MiB, that belongs to this user. `None` where this process may not mount
-    /// one: that takes root, and more than some containers give it.
+    /// one: that takes root, or `sudo` that asks for no password, and more than some containers give.
     ///
     /// # Panics
-    /// If there is no room for a temporary folder.
+    /// If there is no room for a temporary folder; and where `CI` is set, if it may not mount one: no
+    /// test is left out there without a word.
     pub fn mount(mebibytes: usize) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m,mode=700"), "tmpfs"])
-            .arg(folder.path())
-            .output();
-        mounted.is_ok_and(|output| output.status.success()).then(|| Self(folder))
+        let user = getuid().as_raw();
+        let options = format!("size={mebibytes}m,mode=700,uid={user}");
+        let is_mounted = as_root(&["mount", "-t", "tmpfs", "-o", &options, "tmpfs"], folder.path());
+        let is_ci = std::env::var_os("CI").is_some();
+        assert!(is_mounted || !is_ci, "no disk can be mounted, which a test needs");
+        is_mounted.then(|| Self(folder))
     }
 
     /// Its topmost folder.
@@ -53,6 +56,15 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.path()).output();
+        as_root(&["umount", "-l"], self.path());
     }
+}
+
+/// Whether it could be done to `path`, by this user or through `sudo`.
+fn as_root(command: &[&str], path: &Path) -> bool {
+    let through_sudo = [&["sudo", "-n"], command].concat();
+    [command, &through_sudo].into_iter().any(|command| {
+        let done = Command::new(command[0]).args(&command[1..]).arg(path).output();
+        done.is_ok_and(|output| output.status.success())
+    })
 }

@@ -1,12 +1,8 @@
 //! No room is left.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use moojo_session::{Session, SessionStore, StoreErrorKind};
 use moojo_session_sqlite::SqliteStore;
-use tempfile::TempDir;
+use moojo_testkit::Disk;
 
 use crate::{chain, eventually, file, open, with_token};
 
@@ -49,51 +45,20 @@ async fn a_full_file_refuses_and_recovers() {
     all_are_there(&store, &saved[1..]).await;
 }
 
-/// A disk of one MiB; only who may mount one has it.
-struct Disk(TempDir);
-
-impl Disk {
-    fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs"])
-            .arg(folder.path())
-            .output();
-        mounted.is_ok_and(|output| output.status.success()).then(|| Self(folder))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
-    }
-}
-
-fn fill_up(filler: &Path) {
-    let mut size = 0;
-    while fs::write(filler, vec![0; size + 4096]).is_ok() {
-        size += 4096;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_and_recovers() {
-    let Some(disk) = Disk::mount() else { return };
-    let store = open(&disk.path("sessions.db")).await;
+    let Some(disk) = Disk::mount(1) else { return };
+    let store = open(&disk.path().join("sessions.db")).await;
     let early = large("early".to_owned());
     store.save(&early).await.unwrap();
-    fill_up(&disk.path("filler"));
+    disk.fill_up();
     let saved = fill(&store).await;
     all_are_there(&store, &saved).await;
     all_are_there(&store, std::slice::from_ref(&early)).await;
     let error = store.save(&large("late".to_owned())).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused, "{}", chain(&error));
 
-    fs::remove_file(disk.path("filler")).unwrap();
+    disk.make_room();
     eventually("the store works again", async || {
         store.save(&large("late".to_owned())).await.is_ok()
     })
