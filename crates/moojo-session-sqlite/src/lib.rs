@@ -33,14 +33,13 @@
 //!
 //! # How it works
 //!
-//! One thread writes. It takes all calls that wait, does each in a savepoint of one transaction, and
-//! answers when that is committed: the wait for the disk is shared by all who came meanwhile. One
-//! that fails does not harm the others. Two more threads read, in SQLite's WAL mode, in which they
+//! One thread writes. It takes all calls that wait, does them in one transaction, and answers when that
+//! is committed: the wait for the disk is shared by all who came meanwhile. If one fails, the
+//! transaction is undone, and all others are done anew without it. Two more threads read, in SQLite's WAL mode, in which they
 //! wait for nobody: each takes its share of the loads that wait, and reads it in one transaction, which
 //! begins after the last of them has come. Nothing blocks the runtime.
 //!
-//! In one run on two cores, SQLite alone made 923 durable commits a second, one after the other, and 64
-//! who saved at once through the store 12,100 (`docs/performance.md`).
+//! How many times as much that is depends on the disk: `docs/performance.md` has figures.
 //!
 //! The way of a load to another thread and back takes longer than the load itself.
 //! [`Reading::CallingThread`] spares it, for those who know that their disk makes nobody wait for long:
