@@ -13,13 +13,13 @@ pub(crate) fn patiently<T>(
     patience: Duration,
     mut work: impl FnMut() -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let begun = Instant::now();
+    let mut since = None;
     loop {
-        match work() {
-            Err(failure) if failure.is_busy() && begun.elapsed() < patience => {
-                std::thread::sleep(Duration::from_micros(fastrand::u64(200..3000)));
-            }
-            outcome => return outcome,
+        let outcome = work();
+        let is_busy = outcome.as_ref().is_err_and(Failure::is_busy);
+        if !is_busy || since.get_or_insert_with(Instant::now).elapsed() >= patience {
+            return outcome;
         }
+        std::thread::sleep(Duration::from_micros(fastrand::u64(200..3000)));
     }
 }
