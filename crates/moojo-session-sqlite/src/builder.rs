@@ -6,12 +6,12 @@ use std::time::Duration;
 use moojo_session::{Clock, StoreError, SystemClock};
 
 use crate::database::Database;
-use crate::desk::Desk;
 use crate::feed::Feed;
 use crate::link::Link;
 use crate::log;
 use crate::migrate::{self, OpenError};
 use crate::queue::Queue;
+use crate::read_connection::ReadConnection;
 use crate::reader::Reader;
 use crate::reads::{Reading, Reads};
 use crate::store::{Inner, SqliteStore};
@@ -168,16 +168,17 @@ impl SqliteStoreBuilder {
         let (feed, teller) = Feed::new(Arc::clone(&database), presence.clone(), known);
         let (reads, read_jobs) = Queue::new(self.queue, self.operation_timeout);
         let (writes, jobs) = Queue::new(self.queue, self.operation_timeout);
-        let desks = (0..self.readers).map(|_| {
+        let connections = (0..self.readers).map(|_| {
             let link = Link::new(Arc::clone(&database), Database::reader);
-            Desk::new(link.with(presence.clone()))
+            ReadConnection::new(link.with(presence.clone()))
         });
-        let desks: Arc<[Desk]> = desks.collect::<Result<_, _>>()?;
+        let connections: Arc<[ReadConnection]> = connections.collect::<Result<_, _>>()?;
         for number in 0..self.readers {
-            let reader = Reader { desks: Arc::clone(&desks), number, jobs: read_jobs.clone() };
+            let reader =
+                Reader { connections: Arc::clone(&connections), number, jobs: read_jobs.clone() };
             start("moojo-sql-read", move || reader.run())?;
         }
-        let reads = Reads::new(reads, desks, self.reading);
+        let reads = Reads::new(reads, connections, self.reading);
         let path = database.path.clone();
         let upkeep = Upkeep::new(Arc::clone(&self.clock));
         let patience = self.busy_timeout;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
-use crate::desk::Desk;
 use crate::queue::Job;
+use crate::read_connection::ReadConnection;
 
 pub(crate) struct Reader {
     /// Its own among them.
-    pub(crate) desks: Arc<[Desk]>,
+    pub(crate) connections: Arc<[ReadConnection]>,
     pub(crate) number: usize,
     pub(crate) jobs: Receiver<Box<dyn Job>>,
 }
@@ -21,24 +21,24 @@ impl Reader {
 
     /// Until the store is gone and its queue empty.
     pub(crate) fn run(self) {
-        let Some(desk) = self.desks.get(self.number) else { return };
+        let Some(connection) = self.connections.get(self.number) else { return };
         while let Ok(first) = self.jobs.recv() {
             // Nobody should wait behind it for long.
             if first.is_long() {
-                desk.read_all(|| vec![first]);
+                connection.read_all(|| vec![first]);
                 continue;
             }
             let mut long = None;
-            desk.read_all(|| self.take(first, &mut long));
+            connection.read_all(|| self.take(first, &mut long));
             if let Some(long) = long {
-                desk.read_all(|| vec![long]);
+                connection.read_all(|| vec![long]);
             }
         }
     }
 
     /// This thread's share of what waits, up to one that takes long.
     fn take(&self, first: Box<dyn Job>, long: &mut Option<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
-        let share = (self.jobs.len() / self.desks.len()).min(Self::MOST);
+        let share = (self.jobs.len() / self.connections.len()).min(Self::MOST);
         let mut jobs = Vec::with_capacity(share + 1);
         jobs.push(first);
         for job in self.jobs.try_iter().take(share) {

@@ -7,10 +7,10 @@ use std::time::Instant;
 use moojo_session::{StoreError, UserId};
 use rusqlite::Connection;
 
-use crate::desk::Desk;
 use crate::error::Failure;
 use crate::pace::Pace;
 use crate::queue::Queue;
+use crate::read_connection::ReadConnection;
 
 /// Where a session, or a login under way, is read.
 ///
@@ -49,13 +49,13 @@ type Read<T> = fn(&Connection, &UserId) -> Result<T, Failure>;
 
 /// What is needed to read on the calling thread.
 struct Here {
-    desks: Arc<[Desk]>,
+    connections: Arc<[ReadConnection]>,
     pace: Pace,
 }
 
 impl Reads {
-    pub(crate) fn new(queue: Queue, desks: Arc<[Desk]>, reading: Reading) -> Self {
-        let here = Here { desks, pace: Pace::new(Instant::now()) };
+    pub(crate) fn new(queue: Queue, connections: Arc<[ReadConnection]>, reading: Reading) -> Self {
+        let here = Here { connections, pace: Pace::new(Instant::now()) };
         Self { queue, here: (reading == Reading::CallingThread).then_some(here) }
     }
 
@@ -90,16 +90,17 @@ impl Here {
     /// None if a thread of the store has to do it.
     fn try_read<T>(&self, read: impl Fn(&Connection) -> Result<T, Failure>) -> Option<T> {
         let turn = self.pace.begin(Instant::now())?;
-        let own = own_number() % self.desks.len();
-        let (others, from_own) = self.desks.split_at(own);
-        let mut desks = from_own.iter().chain(others);
-        let found = desks.find_map(|desk| desk.try_read(turn.begun, &read));
+        let own = own_number() % self.connections.len();
+        let (others, from_own) = self.connections.split_at(own);
+        let mut connections = from_own.iter().chain(others);
+        let found = connections.find_map(|connection| connection.try_read(turn.begun, &read));
         self.pace.end(&turn, Instant::now());
         found
     }
 }
 
-/// The calling thread's number: each begins at a desk of its own, which nobody else is likely to have.
+/// The calling thread's number: each begins with a connection of its own, which nobody else is
+/// likely to have.
 fn own_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local!(static OWN: usize = NEXT.fetch_add(1, Ordering::Relaxed));

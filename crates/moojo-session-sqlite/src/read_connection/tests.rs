@@ -21,7 +21,7 @@ fn file(folder: &Path) -> Connection {
     db
 }
 
-fn desk(folder: &Path, busy_timeout: Duration) -> Desk {
+fn connection(folder: &Path, busy_timeout: Duration) -> ReadConnection {
     let database = Arc::new(Database {
         path: folder.join("x.db"),
         durability: Durability::Full,
@@ -35,39 +35,43 @@ fn desk(folder: &Path, busy_timeout: Duration) -> Desk {
         db.busy_timeout(Duration::ZERO)?;
         Ok(db)
     };
-    Desk::new(Link::new(database, open)).unwrap()
+    ReadConnection::new(Link::new(database, open)).unwrap()
 }
 
 fn number(db: &Connection) -> Result<i64, Failure> {
     Ok(db.prepare_cached("select n from numbers")?.query_row((), |row| row.get(0))?)
 }
 
-/// A reader for each desk, in a thread of its own.
-fn start(desks: Vec<Desk>, jobs: &Receiver<Box<dyn Job>>) -> Vec<std::thread::JoinHandle<()>> {
-    let desks: Arc<[Desk]> = desks.into();
-    let reader = |number| Reader { desks: Arc::clone(&desks), number, jobs: jobs.clone() };
-    let readers: Vec<_> = (0..desks.len()).map(reader).collect();
+/// A reader for each connection, in a thread of its own.
+fn start(
+    connections: Vec<ReadConnection>,
+    jobs: &Receiver<Box<dyn Job>>,
+) -> Vec<std::thread::JoinHandle<()>> {
+    let connections: Arc<[ReadConnection]> = connections.into();
+    let reader =
+        |number| Reader { connections: Arc::clone(&connections), number, jobs: jobs.clone() };
+    let readers: Vec<_> = (0..connections.len()).map(reader).collect();
     readers.into_iter().map(|reader| std::thread::spawn(move || reader.run())).collect()
 }
 
 #[test]
-fn a_caller_waits_neither_for_a_lock_nor_for_the_desk() {
+fn a_caller_waits_neither_for_a_lock_nor_for_who_reads() {
     let folder = tempfile::tempdir().unwrap();
     let other = file(folder.path());
-    let desk = desk(folder.path(), FOR_EVER);
-    let read = || desk.try_read(Instant::now(), number);
+    let connection = connection(folder.path(), FOR_EVER);
+    let read = || connection.try_read(Instant::now(), number);
     assert_eq!(read(), Some(7));
     other.execute_batch("begin exclusive").unwrap();
     assert_eq!(read(), None);
     other.execute_batch("update numbers set n = 8; commit").unwrap();
     assert_eq!(read(), Some(8), "it was not spoilt");
-    desk.read_all(|| {
-        assert_eq!(read(), None, "somebody is at the desk");
+    connection.read_all(|| {
+        assert_eq!(read(), None, "somebody uses it");
         Vec::new()
     });
     assert_eq!(read(), Some(8));
     let panics = |_: &Connection| -> Result<i64, Failure> { panic!("planted") };
-    assert_eq!(desk.try_read(Instant::now(), panics), None);
+    assert_eq!(connection.try_read(Instant::now(), panics), None);
     assert_eq!(read(), Some(8));
 }
 
@@ -81,10 +85,10 @@ async fn calls_that_meet_a_lock_keep_their_limit_and_go_on_after_it() {
         (Duration::from_secs(6), StoreErrorKind::TimedOut),
     ] {
         let (queue, jobs) = Queue::new(64, Duration::from_secs(4));
-        let desk = desk(folder.path(), patience);
+        let connection = connection(folder.path(), patience);
         other.execute_batch("begin exclusive").unwrap();
         let calls = join_all((0..20).map(|_| queue.call(number)));
-        let (outcomes, threads) = tokio::join!(calls, async { start(vec![desk], &jobs) });
+        let (outcomes, threads) = tokio::join!(calls, async { start(vec![connection], &jobs) });
         for outcome in outcomes {
             assert_eq!(outcome.unwrap_err().kind(), kind);
         }
@@ -100,7 +104,7 @@ async fn a_call_that_panics_or_fails_fails_alone() {
     let folder = tempfile::tempdir().unwrap();
     drop(file(folder.path()));
     let (queue, jobs) = Queue::new(64, Duration::from_secs(30));
-    let desk = desk(folder.path(), FOR_EVER);
+    let connection = connection(folder.path(), FOR_EVER);
     let calls = join_all((0..30).map(|at| {
         queue.call(move |db: &Connection| match at % 3 {
             0 => panic!("planted"),
@@ -108,7 +112,7 @@ async fn a_call_that_panics_or_fails_fails_alone() {
             _ => number(db),
         })
     }));
-    let (outcomes, threads) = tokio::join!(calls, async { start(vec![desk], &jobs) });
+    let (outcomes, threads) = tokio::join!(calls, async { start(vec![connection], &jobs) });
     for (at, outcome) in outcomes.into_iter().enumerate() {
         match at % 3 {
             2 => assert_eq!(outcome.unwrap(), 7),
@@ -126,7 +130,7 @@ async fn who_comes_later_does_not_join_a_view_that_was_taken_before() {
     let other = file(folder.path());
     other.pragma_update(None, "journal_mode", "wal").unwrap();
     let (queue, jobs) = Queue::new(64, Duration::from_secs(30));
-    let desk = desk(folder.path(), FOR_EVER);
+    let connection = connection(folder.path(), FOR_EVER);
     let other = Arc::new(Mutex::new(other));
     let early = join_all((0..2).map(|_| {
         let other = Arc::clone(&other);
@@ -137,7 +141,7 @@ async fn who_comes_later_does_not_join_a_view_that_was_taken_before() {
             Ok(seen)
         })
     }));
-    let (early, threads) = tokio::join!(early, async { start(vec![desk], &jobs) });
+    let (early, threads) = tokio::join!(early, async { start(vec![connection], &jobs) });
     let early: Vec<_> = early.into_iter().map(Result::unwrap).collect();
     assert_eq!(early, [7, 7], "they had one view");
     assert_eq!(queue.call(number).await.unwrap(), 9);
@@ -150,7 +154,8 @@ async fn nobody_waits_behind_a_call_that_takes_long_while_a_reader_is_free() {
     let folder = tempfile::tempdir().unwrap();
     drop(file(folder.path()));
     let (queue, jobs) = Queue::new(64, Duration::from_secs(20));
-    let desks = vec![desk(folder.path(), FOR_EVER), desk(folder.path(), FOR_EVER)];
+    let connections =
+        vec![connection(folder.path(), FOR_EVER), connection(folder.path(), FOR_EVER)];
     let (open, gate) = crossbeam_channel::bounded::<()>(0);
     let long = queue.long_call(move |db| {
         let _ = gate.recv();
@@ -159,7 +164,7 @@ async fn nobody_waits_behind_a_call_that_takes_long_while_a_reader_is_free() {
     let before = queue.call(number);
     let others = async {
         let after = join_all((0..30).map(|_| queue.call(number)));
-        let threads = async { start(desks, &jobs) };
+        let threads = async { start(connections, &jobs) };
         let (outcomes, threads) = tokio::join!(after, threads);
         for outcome in outcomes {
             assert_eq!(outcome.unwrap(), 7);

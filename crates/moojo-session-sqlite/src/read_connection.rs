@@ -1,4 +1,4 @@
-//! A connection to read with. A thread of the store works at it, or for a moment whoever calls.
+//! A connection to read with. A thread of the store uses it, or for a moment whoever calls.
 
 use std::time::{Duration, Instant};
 
@@ -12,43 +12,43 @@ use crate::link::Link;
 use crate::lock::patiently;
 use crate::queue::Job;
 
-/// Desks stand beside each other, and what is done at one should not slow down its neighbour.
+/// They stand beside each other, and what is done with one should not slow down its neighbour.
 #[repr(align(128))]
-pub(crate) struct Desk(Mutex<Seat>);
+pub(crate) struct ReadConnection(Mutex<Inner>);
 
-struct Seat {
+struct Inner {
     link: Link,
     /// When it was last seen that the file is in its place.
     seen: Instant,
 }
 
-impl Desk {
+impl ReadConnection {
     /// How long a caller takes it that the file is still in its place.
     const TRUST: Duration = Duration::from_millis(1);
 
-    /// A desk with a connection that is open.
+    /// One that is open.
     pub(crate) fn new(mut link: Link) -> Result<Self, Failure> {
         link.get()?;
-        Ok(Self(Mutex::new(Seat { link, seen: Instant::now() })))
+        Ok(Self(Mutex::new(Inner { link, seen: Instant::now() })))
     }
 
-    /// What `work` gives, if nobody is at the desk and nothing has to be waited for. None if a
+    /// What `work` gives, if nobody uses the connection and nothing has to be waited for. None if a
     /// thread has to do it, which also says what is wrong.
     pub(crate) fn try_read<T>(
         &self,
         now: Instant,
         work: impl FnOnce(&Connection) -> Result<T, Failure>,
     ) -> Option<T> {
-        let mut seat = self.0.try_lock()?;
-        if now.saturating_duration_since(seat.seen) >= Self::TRUST {
-            seat.link.ensure_in_place().ok()?;
-            seat.seen = now;
+        let mut inner = self.0.try_lock()?;
+        if now.saturating_duration_since(inner.seen) >= Self::TRUST {
+            inner.link.ensure_in_place().ok()?;
+            inner.seen = now;
         }
         // A thread opens it, if it has to be.
-        let db = seat.link.current()?;
+        let db = inner.link.current()?;
         let outcome = caught(|| work(db));
         if outcome.as_ref().is_err_and(Failure::spoils_connection) {
-            seat.link.discard();
+            inner.link.discard();
         }
         outcome.ok()
     }
@@ -56,30 +56,30 @@ impl Desk {
     /// Does the jobs that `take` gives, and answers each. They see what was committed before `take`
     /// was called, whatever is committed meanwhile.
     pub(crate) fn read_all(&self, take: impl FnOnce() -> Vec<Box<dyn Job>>) {
-        let mut seat = self.0.lock();
+        let mut inner = self.0.lock();
         let mut jobs = take();
         jobs.retain(|job| job.is_awaited());
         if jobs.len() < 2 {
             for job in jobs {
-                seat.read(job);
+                inner.read(job);
             }
             return;
         }
         // One view of the file for all spares each of them its locks. It is taken by the first job
         // that reads, and so after the last of them has come.
-        let begun = seat.link.get().and_then(|db| execute(db, "begin"));
+        let begun = inner.link.get().and_then(|db| execute(db, "begin"));
         let mut busy = begun.err().map(Failure::into_store_error);
         for job in jobs {
             match &busy {
                 Some(error) => job.answer(Some(error.clone())),
-                None => busy = seat.read(job),
+                None => busy = inner.read(job),
             }
         }
-        seat.end_view();
+        inner.end_view();
     }
 }
 
-impl Seat {
+impl Inner {
     /// Does a job and answers it. Gives the error if no other job could be done either.
     fn read(&mut self, mut job: Box<dyn Job>) -> Option<StoreError> {
         let in_view = self.link.current().is_some_and(|db| !db.is_autocommit());
