@@ -74,8 +74,8 @@ impl RedisStore {
     ///
     /// It is one round trip, as for any other call: a script that writes a key of its own and takes
     /// it away. In a cluster that is at one of the nodes, at another one each time. Whether the
-    /// [change feed](moojo_session::SessionStore::changes) may listen it does not say: the log does, as soon as somebody
-    /// listens.
+    /// [change feed](moojo_session::SessionStore::changes) may listen it does not say: the log does,
+    /// as soon as somebody listens.
     ///
     /// ```no_run
     /// # async fn check(store: moojo_session_redis::RedisStore) -> Result<(), Box<dyn std::error::Error>> {

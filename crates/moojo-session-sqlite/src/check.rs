@@ -41,7 +41,7 @@ impl SqliteStore {
     /// file that may not be written, [`Unavailable`](moojo_session::StoreErrorKind::Unavailable) for
     /// one that has gone.
     pub async fn check(&self) -> Result<(), StoreError> {
-        self.reads().long_call(check).await
+        self.reads().call(check).await
     }
 }
 

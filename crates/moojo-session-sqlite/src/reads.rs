@@ -76,6 +76,15 @@ impl Reads {
         self.queue.call(move |db| read(db, &user)).await
     }
 
+    /// What `work` gives, which may not be read on the calling thread.
+    pub(crate) async fn call<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        self.queue.call(work).await
+    }
+
     /// What `work` gives, which may read much, on a thread of the store.
     pub(crate) async fn long_call<T, F>(&self, work: F) -> Result<T, StoreError>
     where
