@@ -168,6 +168,9 @@ async fn a_check_finds_every_right_that_is_missing_and_leaves_nothing() {
 
     // A check that has not the right to go on may leave its key for a minute.
     let keys = redis.say("KEYS *").unwrap();
+    for key in keys.lines().filter(|line| line.starts_with("moojo:")) {
+        assert_ne!(redis.say(&format!("PTTL {key}")).unwrap(), ":-1\r\n", "{key} stays for ever");
+    }
     redis.say("FLUSHALL").unwrap();
     user(RIGHTS).check().await.unwrap();
     assert_eq!(redis.say("DBSIZE").unwrap(), ":0\r\n", "{keys}");
