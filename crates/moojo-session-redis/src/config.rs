@@ -33,6 +33,9 @@ pub(crate) enum Kind {
     Sentinel(String),
 }
 
+/// The longest time limit, so that it can be added to a moment.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 impl RedisStoreBuilder {
     pub(crate) fn new(urls: impl IntoIterator<Item = impl Into<String>>, kind: Kind) -> Self {
         Self {
@@ -57,14 +60,14 @@ impl RedisStoreBuilder {
 
     /// How long a connection may take to be made, with TLS and login. 2 seconds unless set.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.limits.connect = limit;
+        self.limits.connect = limit.min(LONGEST);
         self
     }
 
     /// How long a call may take, with all that is done for it. 3 seconds unless set, which is less
     /// than the limit of a `SessionManager`.
     pub fn operation_timeout(mut self, limit: Duration) -> Self {
-        self.limits.operation = limit;
+        self.limits.operation = limit.min(LONGEST);
         self
     }
 

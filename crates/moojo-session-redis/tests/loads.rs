@@ -173,6 +173,22 @@ async fn the_future_of_a_call_is_small() {
     assert!(size_of_val(&*store.save(&alice)) <= 512);
 }
 
+/// "No limit" is a limit that no clock can add to a moment.
+#[tokio::test]
+async fn rule_10_a_limit_may_be_as_long_as_can_be() {
+    let redis = Redis::start();
+    let store = RedisStore::builder(redis.url())
+        .operation_timeout(Duration::MAX)
+        .connect_timeout(Duration::MAX)
+        .build()
+        .unwrap();
+    let alice = login("alice");
+    store.save(&alice).await.unwrap();
+    for loaded in join_all((0..100).map(|_| store.load(alice.user()))).await {
+        assert_eq!(loaded.unwrap().as_ref(), Some(&alice));
+    }
+}
+
 /// A caller who has asked and does not look for the answer keeps nobody waiting.
 #[tokio::test]
 async fn rule_10_callers_who_stand_still_hold_up_nobody() {
