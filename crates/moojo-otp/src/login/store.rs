@@ -12,6 +12,7 @@ use moojo_session::{
 };
 
 use super::machine::Change;
+use crate::phone::PhoneNumber;
 
 /// How often a change is begun anew because others were faster.
 pub(super) const MAX_ROUNDS: usize = 16;
@@ -37,8 +38,15 @@ impl Challenges {
         Self { store, clock, timeout, log: StoreLog::new("logins under way") }
     }
 
+    /// The user's record. One that no number can be read from, as a sealed one where there is no
+    /// `SealedStore`, is nobody's to go on with: what was written over it would open for nobody.
     pub(super) async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
-        self.limited(self.store.load(user)).await
+        let found = self.limited(self.store.load(user)).await?;
+        let under_way = found.as_ref().filter(|found| self.clock.now() < found.lapses_at());
+        if under_way.is_some_and(|found| PhoneNumber::from_kept(found.expose_address()).is_none()) {
+            return Err(StoreError::corrupt("the address is no phone number: it may be sealed"));
+        }
+        Ok(found)
     }
 
     pub(super) async fn swap(
