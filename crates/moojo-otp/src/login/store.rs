@@ -21,7 +21,14 @@ pub(super) struct Challenges {
     store: Arc<dyn ChallengeStore>,
     clock: Arc<dyn Clock>,
     timeout: Duration,
-    log: StoreLog,
+    logs: Logs,
+}
+
+/// One for each kind of call: permissions differ, and one that works says nothing of another.
+struct Logs {
+    load: StoreLog,
+    write: StoreLog,
+    count: StoreLog,
 }
 
 /// The store's time is over.
@@ -35,13 +42,18 @@ impl Challenges {
         clock: Arc<dyn Clock>,
         timeout: Duration,
     ) -> Self {
-        Self { store, clock, timeout, log: StoreLog::new("logins under way") }
+        let logs = Logs {
+            load: StoreLog::new("load a login under way"),
+            write: StoreLog::new("write a login under way"),
+            count: StoreLog::new("count sends"),
+        };
+        Self { store, clock, timeout, logs }
     }
 
     /// The user's record. One that no number can be read from, as a sealed one where there is no
     /// `SealedStore`, is nobody's to go on with: what was written over it would open for nobody.
     pub(super) async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
-        let found = self.limited(self.store.load(user)).await?;
+        let found = self.limited(&self.logs.load, self.store.load(user)).await?;
         let under_way = found.as_ref().filter(|found| self.clock.now() < found.lapses_at());
         if under_way.is_some_and(|found| PhoneNumber::from_kept(found.expose_address()).is_none()) {
             return Err(StoreError::corrupt("the address is no phone number: it may be sealed"));
@@ -55,7 +67,7 @@ impl Challenges {
         next: &Challenge,
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
-        self.limited(self.store.swap(expected, next, now)).await
+        self.limited(&self.logs.write, self.store.swap(expected, next, now)).await
     }
 
     pub(super) async fn remove(
@@ -63,7 +75,7 @@ impl Challenges {
         user: &UserId,
         expected: Revision,
     ) -> Result<bool, StoreError> {
-        self.limited(self.store.remove(user, expected)).await
+        self.limited(&self.logs.write, self.store.remove(user, expected)).await
     }
 
     pub(super) async fn admit(
@@ -71,12 +83,12 @@ impl Challenges {
         quota: &Quota<'_>,
         now: DateTime<Utc>,
     ) -> Result<Admission, StoreError> {
-        self.limited(self.store.admit(quota, now)).await
+        self.limited(&self.logs.count, self.store.admit(quota, now)).await
     }
 
     /// If this fails, the use stays counted, which is no error of a call. Says whether it did not.
     pub(super) async fn give_back(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> bool {
-        let given_back = self.limited(self.store.give_back(quota, now)).await;
+        let given_back = self.limited(&self.logs.count, self.store.give_back(quota, now)).await;
         if let Err(error) = &given_back {
             tracing::debug!(error = %Chain(error), "a use that was given back stays counted");
         }
@@ -133,6 +145,7 @@ impl Challenges {
 
     async fn limited<T>(
         &self,
+        log: &StoreLog,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let outcome = tokio::select! {
@@ -142,7 +155,7 @@ impl Challenges {
                 Err(StoreError::timed_out(TimedOut(self.timeout)))
             }
         };
-        self.log.note(&outcome);
+        log.note(&outcome);
         outcome
     }
 }
