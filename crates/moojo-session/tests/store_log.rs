@@ -2,12 +2,14 @@
 
 use chrono::{TimeDelta, Utc};
 use moojo_session::{
-    AccessToken, Error, MemoryStore, Session, SessionId, SessionManager, SessionStore, StoreError,
-    UserId, async_trait,
+    AccessToken, DeclineReason, Error, Lease, LeaseHolder, LeaseStore, MemoryLeaseStore,
+    MemoryStore, Session, SessionId, SessionManager, SessionStore, StoreError, UserId, async_trait,
 };
 use moojo_testkit::Log;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
 
 /// A store that may do what is listed.
 #[derive(Debug, Clone)]
@@ -88,4 +90,63 @@ async fn a_store_that_refuses_is_warned_of_once_for_each_kind_of_call() {
     assert_eq!(log.lines_with(&["INFO", "the session store works again"]).len(), 3);
     assert_eq!(log.lines_with(&["WARN"]).len(), 3, "{:?}", log.lines_with(&[]));
     assert!(log.lines_with(&["planted"]).is_empty(), "rule 13");
+}
+
+/// Leases that may be taken and not cleared, as by a user without the right to delete.
+#[derive(Debug)]
+struct Kept(MemoryLeaseStore, Arc<Notify>);
+
+#[async_trait]
+impl LeaseStore for Kept {
+    async fn acquire(
+        &self,
+        user: &UserId,
+        holder: LeaseHolder,
+        time: Duration,
+    ) -> Result<Lease, StoreError> {
+        self.0.acquire(user, holder, time).await
+    }
+
+    async fn release(&self, user: &UserId, holder: LeaseHolder) -> Result<bool, StoreError> {
+        self.0.release(user, holder).await
+    }
+
+    async fn decline(
+        &self,
+        user: &UserId,
+        holder: LeaseHolder,
+        reason: DeclineReason,
+        time: Duration,
+    ) -> Result<bool, StoreError> {
+        self.0.decline(user, holder, reason, time).await
+    }
+
+    async fn clear(&self, _: &UserId) -> Result<(), StoreError> {
+        self.1.notify_one();
+        Err(StoreError::refused("no permission to clear"))
+    }
+}
+
+#[tokio::test]
+async fn leases_that_cannot_be_cleared_are_not_said_to_work_again() {
+    let (log, _guard) = Log::of_thread();
+    let cleared = Arc::new(Notify::new());
+    let leases = Kept(MemoryLeaseStore::new(), Arc::clone(&cleared));
+    let sessions = SessionManager::builder(MemoryStore::new()).leases(leases).build();
+    for name in ["alice", "bob", "carol"] {
+        let user = UserId::new(name).unwrap();
+        let waiting = sessions.wait(&user, Duration::from_secs(60));
+        let login = async {
+            let claim = sessions.reauth_queue().next().await;
+            let token = AccessToken::new("planted").unwrap();
+            let ends = Utc::now() + TimeDelta::hours(2);
+            let session = Session::builder(user.clone(), token).expires_at(ends).build().unwrap();
+            claim.answer(session).await.unwrap();
+            cleared.notified().await;
+        };
+        let (got, ()) = tokio::join!(waiting, login);
+        got.unwrap();
+    }
+    assert_eq!(log.lines_with(&["the session store works again"]), [""; 0]);
+    assert_eq!(log.lines_with(&["WARN"]).len(), 1, "{:?}", log.lines_with(&[]));
 }

@@ -8,7 +8,10 @@ pub(super) struct Trouble {
     load: StoreLog,
     save: StoreLog,
     remove: StoreLog,
-    lease: StoreLog,
+    acquire: StoreLog,
+    release: StoreLog,
+    decline: StoreLog,
+    clear: StoreLog,
 }
 
 /// What the store was asked for.
@@ -19,13 +22,25 @@ pub(super) enum Call {
     Remove,
 }
 
+/// What the store of leases was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeaseCall {
+    Acquire,
+    Release,
+    Decline,
+    Clear,
+}
+
 impl Trouble {
     pub(super) fn new() -> Self {
         Self {
             load: StoreLog::new("load"),
             save: StoreLog::new("save"),
             remove: StoreLog::new("remove"),
-            lease: StoreLog::new("lease"),
+            acquire: StoreLog::new("acquire a lease"),
+            release: StoreLog::new("release a lease"),
+            decline: StoreLog::new("decline"),
+            clear: StoreLog::new("clear a lease"),
         }
     }
 
@@ -40,10 +55,16 @@ impl Trouble {
     }
 
     /// A lease's error gets to nobody but the log.
-    pub(super) fn note_lease<T>(&self, outcome: &Result<T, StoreError>) {
+    pub(super) fn note_lease<T>(&self, call: LeaseCall, outcome: &Result<T, StoreError>) {
+        let log = match call {
+            LeaseCall::Acquire => &self.acquire,
+            LeaseCall::Release => &self.release,
+            LeaseCall::Decline => &self.decline,
+            LeaseCall::Clear => &self.clear,
+        };
         match outcome {
-            Ok(_) => self.lease.works(),
-            Err(error) => self.lease.fails(error),
+            Ok(_) => log.works(),
+            Err(error) => log.fails(error),
         }
     }
 }

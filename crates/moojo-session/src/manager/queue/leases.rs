@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::lease::{Lease, LeaseHolder, LeaseStore};
 use crate::manager::Inner;
 use crate::manager::calendar::Notice;
+use crate::manager::trouble::LeaseCall;
 use crate::reauth::DeclineReason;
 use crate::store::StoreError;
 use crate::sync::{Mutex, spawn, timeout};
@@ -54,10 +55,11 @@ impl Inner {
         user: &UserId,
         time: Duration,
     ) -> Result<(Lease, u64), Error> {
-        let acquired = self.in_row(user, move |inner, leases, user| async move {
-            let asked = inner.moment();
-            Ok((leases.acquire(&user, time).await?, asked))
-        });
+        let acquired =
+            self.in_row(LeaseCall::Acquire, user, move |inner, leases, user| async move {
+                let asked = inner.moment();
+                Ok((leases.acquire(&user, time).await?, asked))
+            });
         let Some(acquired) = acquired else { return Ok((Lease::Acquired, self.moment())) };
         let gone = |_| StoreError::unavailable("the lease store panicked, or the runtime has gone");
         Ok(acquired.await.map_err(gone)??)
@@ -85,7 +87,7 @@ impl Inner {
         time: Duration,
         lost: impl FnOnce() -> bool + Send + 'static,
     ) {
-        self.in_row(user, move |_, leases, user| async move {
+        self.in_row(LeaseCall::Acquire, user, move |_, leases, user| async move {
             if leases.acquire(&user, time).await? != Lease::Acquired {
                 lost();
             }
@@ -101,7 +103,7 @@ impl Inner {
         reason: DeclineReason,
         time: Duration,
     ) {
-        self.in_row(user, move |_, leases, user| async move {
+        self.in_row(LeaseCall::Decline, user, move |_, leases, user| async move {
             let Leases { store, holder, .. } = &*leases;
             if !store.decline(&user, *holder, reason, time).await?
                 && leases.acquire(&user, time).await? == Lease::Acquired
@@ -114,7 +116,7 @@ impl Inner {
 
     /// Gives the lease back, unless the user is in the queue again.
     pub(super) fn release_lease(self: &Arc<Self>, user: &UserId) {
-        self.in_row(user, move |inner, leases, user| async move {
+        self.in_row(LeaseCall::Release, user, move |inner, leases, user| async move {
             if !inner.queue.has(&user) {
                 leases.store.release(&user, leases.holder).await?;
             }
@@ -124,7 +126,9 @@ impl Inner {
 
     /// The person has logged in: what she said before does not count any more.
     pub(in crate::manager) fn clear_lease(self: &Arc<Self>, user: &UserId) {
-        self.in_row(user, move |_, leases, user| async move { leases.store.clear(&user).await });
+        self.in_row(LeaseCall::Clear, user, move |_, leases, user| async move {
+            leases.store.clear(&user).await
+        });
     }
 
     /// Runs `work` once all that was begun for this user before is over, in a task: it goes on if
@@ -132,6 +136,7 @@ impl Inner {
     /// itself. `None` without a store for leases.
     fn in_row<T, F>(
         self: &Arc<Self>,
+        call: LeaseCall,
         user: &UserId,
         work: impl FnOnce(Arc<Self>, Arc<Leases>, UserId) -> F + Send + 'static,
     ) -> Option<oneshot::Receiver<Result<T, StoreError>>>
@@ -154,7 +159,7 @@ impl Inner {
                 Err(elapsed) => Err(StoreError::timed_out(elapsed)),
             };
             drop(turn);
-            manager.trouble.note_lease(&outcome);
+            manager.trouble.note_lease(call, &outcome);
             let _ = answer.send(outcome);
         });
         Some(answered)
