@@ -36,7 +36,8 @@
 //! One thread writes. It takes all calls that wait, does them in one transaction, and answers when that
 //! is committed: the wait for the disk is shared by all who came meanwhile. How many times as many
 //! saves that makes as single commits depends on the disk: `docs/performance.md` has figures. If one
-//! fails, the transaction is undone, and all others are done anew without it. Two more threads read, in
+//! fails, the transaction is undone, and all others are done anew without it, each in a savepoint in case
+//! more of them fail. Two more threads read, in
 //! SQLite's WAL mode, in which they wait for nobody: each takes its share of the loads that wait, and
 //! reads it in one transaction, which begins after the last of them has come. Nothing blocks the runtime.
 //!

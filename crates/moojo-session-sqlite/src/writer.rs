@@ -69,12 +69,15 @@ impl Writer {
             return self.fail(batch, failure);
         }
         self.take(&mut batch, None);
+        let mut apart = false;
         loop {
             batch.retain(|job| job.is_awaited());
-            match self.attempt(&mut batch) {
+            match self.attempt(&mut batch, apart) {
                 Ok(()) => return batch.into_iter().for_each(|job| job.answer(None)),
                 Err(Fault { at: Some(at), failure }) => {
-                    // It fails alone. What was done before it is undone, and all others begin anew.
+                    // It fails alone. What was done before it is undone, and all others begin anew:
+                    // apart from each other, as where one fails many may.
+                    apart = true;
                     self.give_up(&failure);
                     batch.remove(at).answer(Some(failure.into_store_error()));
                 }
@@ -102,11 +105,23 @@ impl Writer {
         patiently(patience, || execute(db, "begin immediate"))
     }
 
-    /// All calls in the transaction that has begun, and the commit.
-    fn attempt(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Fault> {
+    /// All calls in the transaction that has begun, and the commit. Those that fail `apart` from the
+    /// others are answered, and go out.
+    fn attempt(&mut self, batch: &mut Vec<Box<dyn Job>>, apart: bool) -> Result<(), Fault> {
         let db = self.link.get().map_err(Fault::of_all)?;
-        for (at, job) in batch.iter_mut().enumerate() {
-            caught(|| job.run(db)).map_err(|failure| Fault { at: Some(at), failure })?;
+        let mut at = 0;
+        while let Some(job) = batch.get_mut(at) {
+            let outcome = match apart {
+                true => in_savepoint(db, &mut **job),
+                false => caught(|| job.run(db)),
+            };
+            match outcome {
+                Ok(()) => at += 1,
+                Err(failure) if apart && is_undone(db, &failure) => {
+                    batch.remove(at).answer(Some(failure.into_store_error()));
+                }
+                Err(failure) => return Err(Fault { at: Some(at), failure }),
+            }
         }
         let last = commit(db).map_err(Fault::of_all)?;
         self.teller.tell(last);
@@ -166,6 +181,21 @@ impl Fault {
     fn of_all(failure: Failure) -> Self {
         Self { at: None, failure }
     }
+}
+
+/// A call that can be undone without those before it. SQLite keeps a copy of each page that it changes.
+fn in_savepoint(db: &Connection, job: &mut dyn Job) -> Result<(), Failure> {
+    execute(db, "savepoint one")?;
+    caught(|| job.run(db))?;
+    execute(db, "release one")
+}
+
+/// Undoes a call that failed in its savepoint. If that cannot be done, SQLite has given up the whole
+/// transaction, or the connection is of no more use.
+fn is_undone(db: &Connection, failure: &Failure) -> bool {
+    !failure.spoils_connection()
+        && !db.is_autocommit()
+        && execute(db, "rollback to one").and_then(|()| execute(db, "release one")).is_ok()
 }
 
 /// Commits, and gives the number of the latest change.

@@ -1,12 +1,18 @@
 //! Calls that come together share a commit, and nothing else.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
-use moojo_session::{Session, SessionStore, StoreErrorKind};
+use moojo_session::{
+    Clock, LeaseHolder, LeaseStore, Session, SessionStore, StoreErrorKind, SystemClock,
+};
 use moojo_session_sqlite::SqliteStore;
 
-use crate::{chain, file, login, open, raw};
+use crate::{chain, file, login, open, raw, user};
 
 /// How many transactions the write-ahead log has, by SQLite's file format, section 4.1: the frame
 /// that ends one holds the size of the database, the others 0.
@@ -92,4 +98,48 @@ async fn a_save_that_fails_does_not_harm_those_beside_it() {
             raw(&path).query_row("select count(*) from changes", (), |row| row.get(0)).unwrap();
         assert_eq!(told, 58, "{way}");
     }
+}
+
+/// Says how often it is read: whoever takes a lease reads it each time it is done.
+#[derive(Debug, Clone, Default)]
+struct Counting(Arc<AtomicUsize>);
+
+impl Clock for Counting {
+    fn now(&self) -> DateTime<Utc> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        SystemClock.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        SystemClock.monotonic()
+    }
+}
+
+/// Many that fail hold up those beside them no longer than twice the work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_10_calls_that_fail_are_not_paid_for_by_the_others_again_and_again() {
+    let (_folder, path) = file();
+    let clock = Counting::default();
+    let store = SqliteStore::builder(&path).clock(clock.clone()).open().await.unwrap();
+    let trigger = "create trigger no before insert on leases when new.user like 'bad-%' \
+                   begin select raise(abort, 'planted'); end";
+    raw(&path).execute_batch(trigger).unwrap();
+    let users: Vec<_> =
+        (0..200).map(|number| user(format!("{}-{number}", ["good", "bad"][number % 2]))).collect();
+    let other = raw(&path);
+    other.execute_batch("begin immediate").unwrap();
+    let minute = Duration::from_secs(60);
+    let calls = users.iter().map(|user| store.acquire(user, LeaseHolder::random(), minute));
+    let before = clock.0.load(Ordering::SeqCst);
+    let (outcomes, ()) = tokio::join!(join_all(calls), async {
+        other.execute_batch("rollback").unwrap();
+    });
+    for (user, outcome) in users.iter().zip(outcomes) {
+        assert_eq!(outcome.is_ok(), user.as_str().starts_with("good"), "{user}: {outcome:?}");
+    }
+    let runs = clock.0.load(Ordering::SeqCst) - before;
+    assert!(runs <= 3 * users.len(), "{} calls were done {runs} times", users.len());
+    let kept: u32 =
+        raw(&path).query_row("select count(*) from leases", (), |row| row.get(0)).unwrap();
+    assert_eq!(kept, 100);
 }
