@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 /// A store that could not do what it was asked. It never means that a user is logged out.
 ///
-/// `Display` says what that is for a caller; why it is so is in the sources, which
+/// `Display` says which [kind](StoreErrorKind) of failure it is and leaves why to the sources, which
 /// [`Chain`](crate::Chain) shows as well.
 ///
 /// Whoever writes a store makes one with the function named after the kind. The source is logged, so

@@ -9,9 +9,9 @@ use crate::shown::Chain;
 /// however often it is tried. For whoever calls a store or writes one with a change feed; the
 /// [`SessionManager`](crate::SessionManager) has its own.
 ///
-/// It is a warning with the whole [`Chain`] of the error, and again if the store is no longer away
-/// but [refuses](StoreErrorKind::Refused), or the other way round. What fails and works by turns is
-/// told of once a minute at most.
+/// A failure is a warning with the whole [`Chain`] of the error. Another one follows if an outage
+/// becomes a [refusal](StoreErrorKind::Refused), or the other way round. There is one warning a minute
+/// at most, also of what fails and works by turns.
 ///
 /// ```
 /// use moojo_session::{StoreError, StoreLog};
@@ -44,12 +44,12 @@ enum Failure {
 }
 
 impl StoreLog {
-    /// Of what fails and works, as the log is to name it.
+    /// The log of one thing that a store does. `what` names it in each line, such as `change feed`.
     pub fn new(what: &'static str) -> Self {
         Self { what, since: Instant::now(), said: Mutex::default() }
     }
 
-    /// It fails.
+    /// It failed: a warning, or a line at `DEBUG` if that was said already.
     pub fn fails(&self, error: &StoreError) {
         let is_new = self.said.lock().fails(error.kind(), self.since.elapsed());
         let (what, error) = (self.what, Chain(error));
@@ -60,7 +60,7 @@ impl StoreLog {
         }
     }
 
-    /// It works.
+    /// It worked: a line at `INFO` if it was said that it fails.
     pub fn works(&self) {
         if self.said.lock().works() {
             tracing::info!(what = self.what, "the session store works again");

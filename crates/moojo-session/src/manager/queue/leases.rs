@@ -149,17 +149,17 @@ impl Inner {
         let (inner, user) = (Arc::clone(self), user.clone());
         let (answer, answered) = oneshot::channel();
         spawn(async move {
-            let (limit, manager) = (inner.store_timeout, Arc::clone(&inner));
+            let limit = inner.store_timeout;
             if let Some(earlier) = earlier {
                 // Limited here as well: the runtime that it runs on may stand still.
                 let _ = timeout(limit, earlier).await;
             }
-            let outcome = match timeout(limit, work(inner, leases, user)).await {
+            let outcome = match timeout(limit, work(Arc::clone(&inner), leases, user)).await {
                 Ok(outcome) => outcome,
                 Err(elapsed) => Err(StoreError::timed_out(elapsed)),
             };
             drop(turn);
-            manager.trouble.note_lease(call, &outcome);
+            inner.trouble.note_lease(call, &outcome);
             let _ = answer.send(outcome);
         });
         Some(answered)

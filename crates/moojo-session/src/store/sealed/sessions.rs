@@ -50,8 +50,8 @@ impl<S> SealedStore<S> {
 impl<S: SessionAdmin> SealedStore<S> {
     /// Writes all sessions anew that are not as this store writes them: sealed with the current key,
     /// or plain where it seals nothing ([`Sealing::Allow`](super::Sealing::Allow)). They may be in
-    /// use meanwhile, and several processes may do it at once. If it fails, some were written: call
-    /// it again.
+    /// use meanwhile, and several processes may do it at once. If it fails or is dropped, some were
+    /// written: call it again.
     ///
     /// # Errors
     /// Those of the store.
@@ -61,7 +61,7 @@ impl<S: SessionAdmin> SealedStore<S> {
         loop {
             let page = self.store.list(after.as_ref(), 500).await?;
             for info in page.sessions {
-                *self.reseal_one(&info.user, &mut done).await? += 1;
+                self.reseal_one(&info.user, &mut done).await?;
             }
             after = page.next;
             if after.is_none() {
@@ -70,23 +70,31 @@ impl<S: SessionAdmin> SealedStore<S> {
         }
     }
 
-    async fn reseal_one<'a>(
-        &self,
-        user: &UserId,
-        done: &'a mut Resealed,
-    ) -> Result<&'a mut u64, StoreError> {
+    /// Writes this user's session anew if it has to be, and counts it.
+    async fn reseal_one(&self, user: &UserId, done: &mut Resealed) -> Result<(), StoreError> {
         let kept = match self.store.load(user).await {
             // The others are not to wait for it.
             Err(error) if error.kind() == StoreErrorKind::Corrupt => {
-                return Ok(&mut done.unreadable);
+                done.unreadable += 1;
+                return Ok(());
             }
             loaded => loaded?,
         };
-        let to_do = kept.filter(|kept| !self.is_current(kept.access_token().expose_secret()));
-        let Some(kept) = to_do else { return Ok(&mut done.kept) };
-        let Ok(session) = self.opened(user, kept) else { return Ok(&mut done.unreadable) };
-        let replaced = self.store.replace_if_current(&self.sealed(&session)?).await?;
-        Ok(if replaced { &mut done.resealed } else { &mut done.kept })
+        let outdated = kept.filter(|kept| !self.is_current(kept.access_token().expose_secret()));
+        let Some(kept) = outdated else {
+            done.kept += 1;
+            return Ok(());
+        };
+        let Ok(session) = self.opened(user, kept) else {
+            done.unreadable += 1;
+            return Ok(());
+        };
+        if self.store.replace_if_current(&self.sealed(&session)?).await? {
+            done.resealed += 1;
+        } else {
+            done.kept += 1;
+        }
+        Ok(())
     }
 }
 
