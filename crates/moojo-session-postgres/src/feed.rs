@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use moojo_session::{Change, ChangeStream};
+use moojo_session::{Change, ChangeStream, StoreLog};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::JoinHandle;
@@ -22,6 +22,8 @@ pub(crate) use notice::Notice;
 pub(crate) struct Feed {
     database: Arc<Database>,
     hub: Arc<Mutex<Option<Hub>>>,
+    /// Of all listeners, one after the other: what one has said, the next does not say again.
+    log: Arc<StoreLog>,
 }
 
 /// What the listener and the readers share.
@@ -39,7 +41,8 @@ const CAPACITY: usize = 4096;
 
 impl Feed {
     pub(crate) fn new(database: Arc<Database>) -> Arc<Self> {
-        Arc::new(Self { database, hub: Arc::default() })
+        let log = Arc::new(StoreLog::new("change feed"));
+        Arc::new(Self { database, hub: Arc::default(), log })
     }
 
     /// A reader. It does not keep the store.
@@ -60,7 +63,8 @@ impl Feed {
         }
         let (sender, receiver) = broadcast::channel(CAPACITY);
         let weak = sender.downgrade();
-        let listener = Listener::new(Arc::clone(&self.database), Arc::clone(&self.hub), sender);
+        let (database, log) = (Arc::clone(&self.database), Arc::clone(&self.log));
+        let listener = Listener::new(database, Arc::clone(&self.hub), sender, log);
         let task = tokio::spawn(listener.run());
         *hub = Some(Hub { sender: weak, task, hears: false });
         (VecDeque::from([Change::Disconnected]), receiver)

@@ -29,6 +29,8 @@ pub(crate) struct Feed {
     /// For the thread that listens: this store has committed. It ends when the writer does.
     commits: Receiver<()>,
     presence: Presence,
+    /// Of all listeners, one after the other: what one has said, the next does not say again.
+    log: Arc<StoreLog>,
 }
 
 /// The writer's end.
@@ -61,7 +63,8 @@ impl Feed {
         let hub = Arc::new(Hub { known: known.into(), running: Mutex::new(None) });
         let (commits, receiver) = crossbeam_channel::bounded(1);
         let teller = Teller { hub: Arc::clone(&hub), commits };
-        (Self { database, hub, commits: receiver, presence }, teller)
+        let log = Arc::new(StoreLog::new("change feed"));
+        (Self { database, hub, commits: receiver, presence, log }, teller)
     }
 
     /// All changes from now on. It hears from the start: the place in the table is known.
@@ -78,12 +81,13 @@ impl Feed {
         let commits = self.commits.clone();
         let link = Link::new(Arc::clone(&self.database), Database::reader);
         let link = link.with(self.presence.clone());
-        let listener = Listener::new(link, Arc::clone(&self.hub), commits, sender);
+        let (hub, log) = (Arc::clone(&self.hub), Arc::clone(&self.log));
+        let listener = Listener::new(link, hub, commits, sender, log);
         let thread = std::thread::Builder::new().name("moojo-sql-feed".to_owned());
         match thread.spawn(move || listener.run()) {
             Ok(_) => *running = Some(started),
             Err(error) => {
-                StoreLog::new("change feed").fails(&StoreError::unavailable(error));
+                self.log.fails(&StoreError::unavailable(error));
                 return stream_of(VecDeque::from([Change::Disconnected]), receiver);
             }
         }

@@ -7,9 +7,22 @@ use moojo_session::{Change, ChangeStream, SessionStore};
 use moojo_session_sqlite::SqliteStore;
 use moojo_testkit::Log;
 
+const PATIENCE: Duration = Duration::from_secs(30);
+
 async fn next(feed: &mut ChangeStream) -> Option<Change> {
-    let next = tokio::time::timeout(Duration::from_secs(30), feed.next()).await;
+    let next = tokio::time::timeout(PATIENCE, feed.next()).await;
     next.expect("the feed says something")
+}
+
+/// A feed that is begun when the thread before it, which hears nothing, has ended.
+async fn of_another_thread(store: &SqliteStore) -> ChangeStream {
+    loop {
+        let mut feed = store.changes();
+        // That one's listeners are told at once that it hears nothing.
+        if tokio::time::timeout(Duration::ZERO, feed.next()).await.is_err() {
+            return feed;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -24,6 +37,12 @@ async fn a_feed_that_hears_nothing_says_so_once() {
     let warned = log.lines_with(&["WARN", "the session store fails", "what=\"change feed\""]);
     assert_eq!(warned.len(), 1, "{warned:?}");
     assert!(warned[0].contains("the store is unavailable: "), "{warned:?}");
+
+    // Whoever listens later has another thread, which does not say it again.
+    drop(feed);
+    let mut feed = tokio::time::timeout(PATIENCE, of_another_thread(&store)).await.unwrap();
+    assert_eq!(next(&mut feed).await, Some(Change::Disconnected));
+    assert_eq!(log.lines_with(&["WARN"]).len(), 1, "{:?}", log.lines_with(&[]));
 
     std::fs::rename(&elsewhere, &path).unwrap();
     assert_eq!(next(&mut feed).await, Some(Change::Lagged));

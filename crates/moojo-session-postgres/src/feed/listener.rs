@@ -20,7 +20,7 @@ pub(super) struct Listener {
     database: Arc<Database>,
     hub: Arc<Mutex<Option<Hub>>>,
     sender: Sender<Change>,
-    log: StoreLog,
+    log: Arc<StoreLog>,
 }
 
 /// Why it stopped listening.
@@ -42,8 +42,9 @@ impl Listener {
         database: Arc<Database>,
         hub: Arc<Mutex<Option<Hub>>>,
         sender: Sender<Change>,
+        log: Arc<StoreLog>,
     ) -> Self {
-        Self { database, hub, sender, log: StoreLog::new("change feed") }
+        Self { database, hub, sender, log }
     }
 
     pub(super) async fn run(self) {

@@ -26,7 +26,7 @@ pub(super) struct Listener {
     /// Since when the file cannot be read.
     failing: Option<Instant>,
     disconnected: bool,
-    log: StoreLog,
+    log: Arc<StoreLog>,
 }
 
 impl Listener {
@@ -40,9 +40,9 @@ impl Listener {
         hub: Arc<Hub>,
         commits: Receiver<()>,
         sender: broadcast::Sender<Change>,
+        log: Arc<StoreLog>,
     ) -> Self {
         let position = hub.known.load(Ordering::Acquire);
-        let log = StoreLog::new("change feed");
         let (version, failing, disconnected) = (None, None, false);
         Self { link, hub, commits, sender, position, version, failing, disconnected, log }
     }
@@ -86,8 +86,9 @@ impl Listener {
         let (changes, last) = read(db, self.position)?;
         self.version = Some(version);
         self.position = last;
+        // A listener before this one may have warned.
+        self.log.works();
         if std::mem::take(&mut self.disconnected) {
-            self.log.works();
             self.hears(true);
             return Ok(());
         }
