@@ -15,8 +15,8 @@ impl PostgresStore {
     /// Whether the server can be reached, is the one that writes, and has the tables and the user the
     /// rights on them: for a readiness check, or for the start of a program.
     ///
-    /// It is one round trip once there is a connection, and writes nothing: whether the disk is full
-    /// it does not say.
+    /// It is one round trip once there is a connection, within the time limit of a call, and writes
+    /// nothing: whether the disk is full it does not say. It can be dropped at any time.
     ///
     /// ```no_run
     /// # async fn check(store: moojo_session_postgres::PostgresStore) -> Result<(), Box<dyn std::error::Error>> {
@@ -33,7 +33,8 @@ impl PostgresStore {
     ///
     /// # Errors
     /// A [`StoreError`], as any other call: [`Refused`](moojo_session::StoreErrorKind::Refused) for a
-    /// login, a table or a right that is not there, and for a server that is read-only.
+    /// login, a table or a right that is not there, and for a server that is read-only;
+    /// [`Unavailable`](moojo_session::StoreErrorKind::Unavailable) for one that cannot be reached.
     pub async fn check(&self) -> Result<(), StoreError> {
         let rows = self.reads().read(CHECK, &[]).await?;
         let row = rows.first().ok_or_else(|| StoreError::corrupt("an answer without a row"))?;

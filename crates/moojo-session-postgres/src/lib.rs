@@ -116,6 +116,8 @@
 #![doc = include_str!("../grants.sql")]
 //! ```
 //!
+//! # Whether it is ready
+//!
 //! [`PostgresStore::check`] says whether the server can be reached and which of these rights are
 //! missing, in one round trip. What the server refuses is
 //! [`Refused`](moojo_session::StoreErrorKind::Refused), with the reason in the sources of the error,

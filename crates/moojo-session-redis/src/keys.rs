@@ -75,7 +75,7 @@ impl Keys {
         self.key('q', key)
     }
 
-    /// A key that nobody has, in any slot.
+    /// A key that nobody else has, in a slot that is drawn by lot.
     pub(crate) fn check(&self) -> Key {
         self.key('t', &format!("{:016x}", fastrand::u64(..)))
     }

@@ -73,7 +73,7 @@
 //! `+zremrangebylex +zremrangebyrank +eval +evalsha +publish +subscribe +ping`; for the
 //! administration `+scan +info`; in a cluster `+cluster|slots +asking`; `+client|setinfo` does no harm.
 //!
-//! # Whether it is set up
+//! # Whether it is ready
 //!
 //! [`RedisStore::check`] asks the server whether the store may do what it does, in one round trip. What
 //! it refuses is [`Refused`](moojo_session::StoreErrorKind::Refused): the sources of the error say

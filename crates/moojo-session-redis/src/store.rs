@@ -72,10 +72,10 @@ impl RedisStore {
     /// Whether the server can be reached and lets the store do all that it does to its keys and
     /// channels: for a readiness check, or for the start of a program.
     ///
-    /// It is one round trip, as for any other call: a script that writes a key of its own and takes
-    /// it away. In a cluster that is at one of the nodes, at another one each time. Whether the
+    /// It is one round trip, within the time limit of a call: a script that writes a key of its own and
+    /// takes it away. In a cluster it goes to one of the nodes, another one each time. Whether the
     /// [change feed](moojo_session::SessionStore::changes) may listen it does not say: the log does,
-    /// as soon as somebody listens.
+    /// as soon as somebody listens. It can be dropped at any time.
     ///
     /// ```no_run
     /// # async fn check(store: moojo_session_redis::RedisStore) -> Result<(), Box<dyn std::error::Error>> {
@@ -92,7 +92,9 @@ impl RedisStore {
     ///
     /// # Errors
     /// A [`StoreError`], as any other call: [`Refused`](moojo_session::StoreErrorKind::Refused) for a
-    /// login, a database or a right that is not there, and for memory that is full.
+    /// login, a database or a right that is not there, and for memory that is full;
+    /// [`Unavailable`](moojo_session::StoreErrorKind::Unavailable) for a server that cannot be reached
+    /// or is a replica.
     pub async fn check(&self) -> Result<(), StoreError> {
         let request = Request::script(&script::CHECK, self.keys().check()).arg(self.keys().probe());
         yes_or_no(&self.client().call(request).await?)?;

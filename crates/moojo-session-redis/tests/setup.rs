@@ -192,5 +192,6 @@ async fn a_check_says_whether_the_server_is_there() {
     redis.thaw();
     redis.say(&format!("REPLICAOF 127.0.0.1 {}", free_port())).unwrap();
     let error = store.check().await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{}", Chain(&error));
     assert!(Chain(&error).to_string().contains("READONLY: it is a replica"), "{}", Chain(&error));
 }

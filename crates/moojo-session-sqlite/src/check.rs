@@ -13,24 +13,26 @@ const TABLES: &str = "
         + (select count(*) from (select 1 from changes limit 1))";
 
 impl SqliteStore {
-    /// Whether the file is in its place, can be read and may be written: for a readiness check, or
+    /// Whether the file is in its place, has the tables and may be written: for a readiness check, or
     /// for the start of a program.
     ///
-    /// It is read by a thread of the store, and nothing is written: whether the disk is full, or
-    /// another process keeps the file locked, it does not say.
+    /// It is read by a thread of the store, within the time limit of a call, and nothing is written:
+    /// whether the disk is full, or another process keeps the file locked, it does not say. It can be
+    /// dropped at any time.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let folder = tempfile::tempdir()?;
     /// # let path = folder.path().join("sessions.db");
-    /// use moojo_session::Chain;
+    /// use moojo_session::{Chain, StoreErrorKind};
     /// use moojo_session_sqlite::SqliteStore;
     ///
     /// let store = SqliteStore::builder(path).open().await?;
     /// match store.check().await {
     ///     Ok(()) => println!("ready"),
-    ///     Err(error) => println!("not ready: {}", Chain(&error)),
+    ///     Err(error) if error.kind() == StoreErrorKind::Refused => return Err(error.into()),
+    ///     Err(error) => println!("not yet: {}", Chain(&error)),
     /// }
     /// # Ok(())
     /// # }
@@ -39,7 +41,7 @@ impl SqliteStore {
     /// # Errors
     /// A [`StoreError`], as any other call: [`Refused`](moojo_session::StoreErrorKind::Refused) for a
     /// file that may not be written, [`Unavailable`](moojo_session::StoreErrorKind::Unavailable) for
-    /// one that has gone.
+    /// one that has gone or lacks a table.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.reads().call(check).await
     }

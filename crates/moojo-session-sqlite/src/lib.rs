@@ -54,11 +54,13 @@
 //! tells of changes of the own process at once and of those of others within about 150 ms; it costs a
 //! thread while somebody listens.
 //!
-//! # Whether it works
+//! # Whether it is ready
 //!
-//! [`SqliteStore::check`] says whether the file is in its place and may be written. The log says
-//! [once](moojo_session::StoreLog) that a kind of call of a manager, or the change feed, fails, and once
-//! that it is over.
+//! [`SqliteStore::check`] says whether the file is in its place, has the tables and may be written. What
+//! SQLite refuses is [`Refused`](moojo_session::StoreErrorKind::Refused), with the reason in the sources
+//! of the error, which [`Chain`](moojo_session::Chain) shows. The log
+//! [says it once](moojo_session::StoreLog) for each kind of call of a manager, and of the change feed,
+//! and once when it is over.
 //!
 //! # The file
 //!

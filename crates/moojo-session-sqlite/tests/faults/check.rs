@@ -33,7 +33,8 @@ async fn a_check_waits_for_nobody_who_writes_and_misses_a_table() {
     other.execute_batch("begin immediate").unwrap();
     store.check().await.unwrap();
     other.execute_batch("alter table leases rename to gone; commit").unwrap();
-    assert!(store.check().await.is_err());
+    let error = store.check().await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{}", chain(&error));
     other.execute_batch("alter table gone rename to leases").unwrap();
     store.check().await.unwrap();
 }
