@@ -44,8 +44,8 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Of what came of two servers, what one of them said: somebody can see to that. That another
-    /// cannot be reached says less.
+    /// Of the failures of two servers, the one that is to be told: what a server said, which somebody can
+    /// see to, rather than that another cannot be reached.
     pub(crate) fn or(self, later: Self) -> Self {
         match self {
             Self::Login | Self::SentinelLogin | Self::Database | Self::Code(_) => self,
@@ -98,7 +98,7 @@ impl From<RedisError> for Failure {
             ErrorKind::Server(_) | ErrorKind::Extension => {
                 match error.clone().into_server_errors().as_deref() {
                     Some([(_, first), ..]) => Self::Code(code(first.code(), first.details())),
-                    _ => no_database(error.detail().unwrap_or_default()),
+                    _ => select_failed(error.detail().unwrap_or_default()),
                 }
             }
             _ => Self::Answer,
@@ -110,8 +110,8 @@ fn redirect(error: &RedisError) -> String {
     error.redirect_node().map_or_else(String::new, |(address, _)| address.to_owned())
 }
 
-/// What a server says to `SELECT` when it is connected to: the redis crate drops the code.
-fn no_database(detail: &str) -> Failure {
+/// Why a server refused the `SELECT` of a new connection, by its text: the redis crate drops the code.
+fn select_failed(detail: &str) -> Failure {
     let says = |texts: &[&str]| texts.iter().any(|text| detail.contains(text));
     if says(&["Authentication required"]) {
         Failure::Code("NOAUTH".to_owned())
@@ -228,14 +228,17 @@ mod tests {
 
     #[test]
     fn what_a_server_says_to_select_has_a_meaning() {
-        assert!(matches!(no_database("DB index is out of range"), Failure::Database));
-        assert!(matches!(no_database("SELECT is not allowed in cluster mode"), Failure::Database));
+        assert!(matches!(select_failed("DB index is out of range"), Failure::Database));
+        assert!(matches!(
+            select_failed("SELECT is not allowed in cluster mode"),
+            Failure::Database
+        ));
         for (detail, code) in [
             ("Authentication required.", "NOAUTH"),
             ("this user has no permissions to run the 'select' command", "NOPERM"),
             ("planted", "ERR"),
         ] {
-            let failure = no_database(detail);
+            let failure = select_failed(detail);
             assert!(matches!(&failure, Failure::Code(found) if found == code), "{failure}");
             assert!(!failure.to_string().contains("planted"));
         }

@@ -60,7 +60,7 @@ impl Drop for Disk {
     }
 }
 
-/// Whether it could be done to `path`, by this user or through `sudo`.
+/// Runs a command on `path`, as this user or else through `sudo`. Whether one of them could.
 fn as_root(command: &[&str], path: &Path) -> bool {
     let through_sudo = [&["sudo", "-n"], command].concat();
     [command, &through_sudo].into_iter().any(|command| {

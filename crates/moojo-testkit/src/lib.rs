@@ -1,5 +1,6 @@
 //! Real servers for the tests of this workspace, each on a free port and in a folder of its own, a
-//! proxy that cuts, freezes and slows what goes to them, and a disk that can be filled up.
+//! proxy that cuts, freezes and slows what goes to them, a disk that can be filled up, and what a test
+//! has logged.
 //!
 //! A server ends when its value is dropped, and also when the test's process is killed. Where a
 //! program is missing the test fails: `scripts/servers` installs what is needed.

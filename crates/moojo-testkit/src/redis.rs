@@ -118,7 +118,7 @@ impl Redis {
     }
 }
 
-/// What who listens on a port says to a command.
+/// What the server on this port of this machine says to a command.
 pub(crate) fn say_to(port: u16, command: &str) -> io::Result<String> {
     let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     connection.set_read_timeout(Some(Duration::from_secs(5)))?;

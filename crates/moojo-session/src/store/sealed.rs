@@ -50,7 +50,7 @@ pub use sessions::Resealed;
 /// # Ok::<(), moojo_session::InvalidKeyName>(())
 /// ```
 ///
-/// A backend that holds plain records is gone over to sealed ones by way of [`Sealing`].
+/// [`Sealing`] says how to get from plain records to sealed ones, and back, while all are in use.
 #[derive(Debug, Clone)]
 pub struct SealedStore<S> {
     store: S,
@@ -124,7 +124,8 @@ impl<S> SealedStore<S> {
         &self.store
     }
 
-    /// The place of a secret of the kind `what` in this tenant's store.
+    /// The place, in this tenant's store, of a secret. `what` is its kind, in which no two uses are
+    /// alike (domain separation).
     pub(crate) fn place(&self, what: &'static str, parts: &[&[u8]]) -> Place {
         Place::new(what, &[&[self.tenant.as_bytes()], parts].concat())
     }

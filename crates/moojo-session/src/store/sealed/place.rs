@@ -1,4 +1,5 @@
-/// The place that a secret is sealed for: it opens in no other.
+/// The place that a secret is sealed for: it opens in no other, as the place is the associated data of
+/// the cipher (AEAD).
 pub(crate) struct Place {
     what: &'static str,
     parts: Vec<u8>,
@@ -12,7 +13,7 @@ impl Place {
         place
     }
 
-    /// The bytes that go into what a key seals.
+    /// The associated data of what this key seals here, and what is hashed as the place's name.
     pub(super) fn bound_to(&self, key: &str) -> Vec<u8> {
         let mut bound = self.what.as_bytes().to_vec();
         push(&mut bound, key.as_bytes());
