@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Instant;
 
-use moojo_examples::{BoxError, ended};
+use moojo_examples::{BoxError, exit_code};
 
 #[path = "agent_runtime/mod.rs"]
 mod runtime;
@@ -42,7 +42,7 @@ Agents at long tasks for many people, whose tokens end under way.
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    ended(run().await)
+    exit_code(run().await)
 }
 
 async fn run() -> Result<ExitCode, BoxError> {

@@ -18,7 +18,7 @@
 use std::env;
 use std::process::{Command, ExitCode};
 
-use moojo_examples::{BoxError, ended, start};
+use moojo_examples::{BoxError, exit_code, start};
 
 #[path = "cluster/mod.rs"]
 mod cluster;
@@ -38,9 +38,9 @@ It takes no arguments.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // What it starts itself with.
+    // It starts itself with this.
     if env::args_os().nth(1).is_some_and(|argument| argument == "process") {
-        return ended(cluster::process::run().await);
+        return exit_code(cluster::process::run().await);
     }
     start(HELP, run()).await
 }

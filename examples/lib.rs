@@ -9,7 +9,7 @@ use moojo_session::Session;
 
 mod start;
 
-pub use start::{BoxError, Wish, ended, start};
+pub use start::{Arguments, BoxError, exit_code, start};
 
 /// The snippets of the guide compile.
 #[cfg(doctest)]

@@ -10,7 +10,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use moojo_examples::{BoxError, Wish, ended, masked};
+use moojo_examples::{Arguments, BoxError, exit_code, masked};
 use moojo_otp::{LoginError, LoginFlow, MoojoClient, PhoneNumber, VerificationCode};
 use moojo_session::{ApiKey, Chain, MemoryStore, Session, SessionManager, UserId};
 
@@ -25,12 +25,12 @@ A login against the real Moojo: a code is sent to the number, and you type it.
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    match (Wish::of(arguments.clone()), arguments.len()) {
-        (Wish::Help, _) => {
+    match (Arguments::of(arguments.clone()), arguments.len()) {
+        (Arguments::Help, _) => {
             println!("{HELP}");
             ExitCode::SUCCESS
         }
-        (Wish::Other(phone), 1) => ended(run(&phone.to_string_lossy()).await),
+        (Arguments::Other(phone), 1) => exit_code(run(&phone.to_string_lossy()).await),
         _ => {
             eprintln!("error: it takes one phone number, in quotes\n\n{HELP}");
             ExitCode::from(2)

@@ -10,22 +10,22 @@ use moojo_session::Chain;
 /// Any error.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What somebody wants of an example that takes no arguments.
+/// What an example was started with.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// To see it run.
-    Run,
-    /// `--help`: to know what it is.
+pub enum Arguments {
+    /// Nothing.
+    None,
+    /// `--help` or `-h` before anything else.
     Help,
-    /// Something else, which is not to be had.
+    /// Something else first.
     Other(OsString),
 }
 
-impl Wish {
-    /// By the arguments, without the program's name.
+impl Arguments {
+    /// Without the program's name.
     pub fn of(arguments: impl IntoIterator<Item = OsString>) -> Self {
         match arguments.into_iter().next() {
-            None => Self::Run,
+            None => Self::None,
             Some(argument) if argument == "--help" || argument == "-h" => Self::Help,
             Some(argument) => Self::Other(argument),
         }
@@ -37,21 +37,21 @@ pub async fn start<T: Termination>(
     help: &str,
     example: impl Future<Output = Result<T, BoxError>>,
 ) -> ExitCode {
-    match Wish::of(std::env::args_os().skip(1)) {
-        Wish::Run => ended(example.await),
-        Wish::Help => {
+    match Arguments::of(std::env::args_os().skip(1)) {
+        Arguments::None => exit_code(example.await),
+        Arguments::Help => {
             println!("{help}");
             ExitCode::SUCCESS
         }
-        Wish::Other(argument) => {
+        Arguments::Other(argument) => {
             eprintln!("error: it takes no argument {}\n\n{help}", argument.display());
             ExitCode::from(2)
         }
     }
 }
 
-/// Ends a program. An error is shown with all its sources: `main` itself would show its `Debug`.
-pub fn ended<T: Termination>(outcome: Result<T, BoxError>) -> ExitCode {
+/// How a program ends. An error is shown with all its sources: `main` itself would show its `Debug`.
+pub fn exit_code<T: Termination>(outcome: Result<T, BoxError>) -> ExitCode {
     match outcome {
         Ok(good) => good.report(),
         Err(error) => {

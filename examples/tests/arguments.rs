@@ -2,18 +2,18 @@
 
 use std::ffi::OsString;
 
-use moojo_examples::Wish;
+use moojo_examples::Arguments;
 
-fn of(arguments: &[&str]) -> Wish {
-    Wish::of(arguments.iter().map(OsString::from))
+fn of(arguments: &[&str]) -> Arguments {
+    Arguments::of(arguments.iter().map(OsString::from))
 }
 
 #[test]
 fn help_is_given_and_nothing_is_passed_over() {
-    assert_eq!(of(&[]), Wish::Run);
-    assert_eq!(of(&["--help"]), Wish::Help);
-    assert_eq!(of(&["-h", "x"]), Wish::Help);
+    assert_eq!(of(&[]), Arguments::None);
+    assert_eq!(of(&["--help"]), Arguments::Help);
+    assert_eq!(of(&["-h", "x"]), Arguments::Help);
     for other in ["--hlep", "help", "", "-v", "redis://127.0.0.1"] {
-        assert_eq!(of(&[other]), Wish::Other(other.into()));
+        assert_eq!(of(&[other]), Arguments::Other(other.into()));
     }
 }
