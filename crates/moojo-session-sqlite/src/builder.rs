@@ -181,8 +181,7 @@ impl SqliteStoreBuilder {
         let reads = Reads::new(reads, connections, self.reading);
         let path = database.path.clone();
         let upkeep = Upkeep::new(Arc::clone(&self.clock));
-        let patience = self.busy_timeout;
-        let writer = Writer { link, jobs, patience, teller, upkeep, others };
+        let writer = Writer { link, jobs, teller, upkeep, others };
         start("moojo-sql-write", move || writer.run())?;
         Ok(SqliteStore::new(Inner { path, clock: self.clock, reads, writes, feed }))
     }

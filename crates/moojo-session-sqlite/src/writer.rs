@@ -22,8 +22,6 @@ use crate::upkeep::Upkeep;
 pub(crate) struct Writer {
     pub(crate) link: Link,
     pub(crate) jobs: Receiver<Box<dyn Job>>,
-    /// How long another process's lock is waited for.
-    pub(crate) patience: Duration,
     pub(crate) teller: Teller,
     pub(crate) upkeep: Upkeep,
     /// Ends when no other thread of the store has a connection.
@@ -65,7 +63,7 @@ impl Writer {
         }
         self.upkeep.wrote();
         // While the lock is waited for, others come, and go along.
-        if let Err(failure) = self.begin(self.patience) {
+        if let Err(failure) = self.begin(self.link.patience()) {
             return self.fail(batch, failure);
         }
         self.take(&mut batch, None);
@@ -86,7 +84,7 @@ impl Writer {
             if batch.is_empty() {
                 return;
             }
-            if let Err(failure) = self.begin(self.patience) {
+            if let Err(failure) = self.begin(self.link.patience()) {
                 return self.fail(batch, failure);
             }
         }
