@@ -48,7 +48,7 @@ impl SealingKey {
             return Err(InvalidKeyName);
         }
         let seal = XChaCha20Poly1305::new(bytes.into());
-        let hash = Hmac::new_from_slice(bytes).expect("it takes keys of any length");
+        let hash = keyed(&derived(bytes));
         Ok(Self { name: name.into(), ciphers: Arc::new(Ciphers { seal, hash }) })
     }
 
@@ -62,6 +62,17 @@ impl fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SealingKey").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// A key of its own to hash with: no two uses share one.
+fn derived(bytes: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+    let mut hash = keyed(bytes);
+    hash.update(b"moojo-session: hash key v1");
+    Zeroizing::new(hash.finalize().into_bytes().into())
+}
+
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("it takes keys of any length")
 }
 
 /// The key that seals, and older ones that open what they sealed once.
