@@ -128,7 +128,10 @@ fn select_failed(detail: &str) -> Failure {
 fn explained(code: &str) -> String {
     let meaning = match code {
         "NOAUTH" => "it wants a login, and was given none",
-        "NOPERM" => "its user has no right to that, or not with keys and channels of this prefix",
+        "NOPERM" => {
+            "its user has no right to a command, or not with keys or channels of this prefix; Redis' \
+             `ACL LOG` names it"
+        }
         "READONLY" => "it is a replica",
         "OOM" => "it has come to its `maxmemory`",
         "MISCONF" => "it cannot write to its disk",
@@ -145,9 +148,15 @@ fn code(outer: &str, detail: Option<&str>) -> String {
     match detail {
         _ if outer != "ERR" && is_code(outer) => outer.to_owned(),
         Some(detail) if detail.contains("max number of clients") => "MAXCLIENTS".to_owned(),
+        // What a user may not do inside of a script has no code of its own.
+        Some(detail) if IN_SCRIPT.iter().any(|text| detail.contains(text)) => "NOPERM".to_owned(),
         _ => inner.unwrap_or("ERR").to_owned(),
     }
 }
+
+/// How Redis says that the user of a script may not run a command in it, or use its key or channel.
+const IN_SCRIPT: [&str; 3] =
+    ["executing the script can't", "can't access at least one of the keys", "can't publish to"];
 
 /// Whether a word is a code of Redis and not, by some mishap, data.
 fn is_code(word: &str) -> bool {
@@ -189,6 +198,17 @@ mod tests {
     fn server(line: &str) -> Failure {
         let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
         value.extract_error().unwrap_err().into()
+    }
+
+    #[test]
+    fn a_right_that_a_script_lacks_is_told_as_one() {
+        for line in [
+            "ERR The user executing the script can't run this command or subcommand script: f_1",
+            "ERR The user executing the script can't access at least one of the keys mentioned",
+            "ERR The user executing the script can't publish to the channel mentioned",
+        ] {
+            assert!(server(line).to_string().contains("NOPERM"), "{line}");
+        }
     }
 
     #[test]

@@ -25,7 +25,9 @@
 //! # What it promises
 //!
 //! - **Each call is one step.** It is one command, or one Lua script on one key. What a script
-//!   changes it also publishes: the feed tells of a change if and only if it happened.
+//!   changes it also publishes: the feed tells of a change if and only if it happened. (Redis undoes
+//!   nothing that a script did before it failed, as it does where a user may write and not publish:
+//!   [`check`](RedisStore::check) finds that out.)
 //! - **Each call is sent once.** If the answer does not come, the call fails, and nobody but the caller
 //!   decides whether to try again. A save that a client repeats by itself could displace a login that
 //!   came in between, and a quota would be used twice.

@@ -225,6 +225,18 @@ async fn a_record_that_cannot_be_read_does_not_keep_the_others_from_a_new_key() 
 }
 
 #[tokio::test]
+async fn resealing_finds_a_key_that_has_other_bytes_elsewhere() {
+    let backend = MemoryStore::new();
+    let here = sealed(&backend, KeyRing::new(key("one")));
+    here.save(&session(&user("alice"), "token", ends())).await.unwrap();
+    let mistyped = KeyRing::new(SealingKey::new("one", &[99; 32]).unwrap());
+    let done = sealed(&backend, mistyped).reseal().await.unwrap();
+    assert_eq!(done, Resealed { resealed: 0, kept: 0, unreadable: 1 });
+    let done = here.reseal().await.unwrap();
+    assert_eq!(done, Resealed { resealed: 0, kept: 1, unreadable: 0 });
+}
+
+#[tokio::test]
 async fn rule_1_a_whole_record_in_another_users_place_does_not_open() {
     let store = damaged(KeyRing::new(key("one")));
     store.save(&session(&user("alice"), "token", ends())).await.unwrap();

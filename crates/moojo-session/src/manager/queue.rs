@@ -295,7 +295,8 @@ impl ReauthQueue {
                 // Nobody knows whether it is needed: nobody is prompted (rule 6).
                 Err(error) => {
                     let (request, error) = (claim.request(), Chain(&error));
-                    tracing::warn!(user = %request.user(), %error, "a login request is put aside");
+                    // The store's log warns of it, once for all.
+                    tracing::debug!(user = %request.user(), %error, "a login request is put aside");
                     claim.put_aside(STORE_PAUSE);
                     if user.is_some() {
                         return None;

@@ -35,6 +35,7 @@ pub struct StoreLog {
 struct Said {
     failure: Option<Failure>,
     last: Option<Duration>,
+    last_corrupt: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,15 +69,27 @@ impl StoreLog {
     }
 
     /// How one of many calls ended: it works, or fails for a reason that is not the call's own. What
-    /// [timed out](StoreErrorKind::TimedOut) or met a [record](StoreErrorKind::Corrupt) that cannot
-    /// be read says nothing of the others.
+    /// [timed out](StoreErrorKind::TimedOut) says nothing of the others, and neither does a
+    /// [record](StoreErrorKind::Corrupt) that cannot be read: of these there is a warning of its own, one
+    /// a minute at most, as a sealing key that is missing or wrong shows so.
     pub fn note<T>(&self, outcome: &Result<T, StoreError>) {
         match outcome {
             Ok(_) => self.works(),
             Err(error) => match error.kind() {
                 StoreErrorKind::Unavailable | StoreErrorKind::Refused => self.fails(error),
-                StoreErrorKind::TimedOut | StoreErrorKind::Corrupt => {}
+                StoreErrorKind::Corrupt => self.meets_corrupt(error),
+                StoreErrorKind::TimedOut => {}
             },
+        }
+    }
+
+    fn meets_corrupt(&self, error: &StoreError) {
+        let is_due = self.said.lock().corrupt(self.since.elapsed());
+        let (what, error) = (self.what, Chain(error));
+        if is_due {
+            tracing::warn!(what, %error, "the session store has a record that cannot be read");
+        } else {
+            tracing::debug!(what, %error, "the session store has a record that cannot be read");
         }
     }
 }
@@ -94,8 +107,18 @@ impl Said {
         if is_too_soon || self.failure == Some(failure) {
             return false;
         }
-        *self = Self { failure: Some(failure), last: Some(now) };
+        self.failure = Some(failure);
+        self.last = Some(now);
         true
+    }
+
+    /// Whether it is to be said.
+    fn corrupt(&mut self, now: Duration) -> bool {
+        let is_due = self.last_corrupt.is_none_or(|last| now >= last + Self::PAUSE);
+        if is_due {
+            self.last_corrupt = Some(now);
+        }
+        is_due
     }
 
     /// Whether it is to be said.
@@ -126,6 +149,15 @@ mod tests {
         }
         assert!(said.works());
         assert!(!said.works());
+    }
+
+    #[test]
+    fn records_that_cannot_be_read_are_said_once_a_minute_and_end_nothing() {
+        let mut said = Said::default();
+        assert!(said.fails(REFUSED, at(0)));
+        let lines: usize = (0..600).map(|second| usize::from(said.corrupt(at(second)))).sum();
+        assert_eq!(lines, 10);
+        assert!(said.works(), "what was said of the store still stands");
     }
 
     #[test]

@@ -89,8 +89,11 @@ enum DoesNotOpen {
     Plain,
     #[error("what is in the store was sealed with the key {0:?}, which is not in the ring")]
     UnknownKey(String),
-    #[error("what is sealed in the store was changed, or is another user's, tenant's or login's")]
-    Refused,
+    #[error(
+        "what is sealed in the store was sealed with other bytes than those of the key {0:?}, or was \
+         changed, or is another user's, tenant's or login's"
+    )]
+    Refused(String),
 }
 
 impl KeyRing {
@@ -129,14 +132,15 @@ impl KeyRing {
         let (name, text) = parts(sealed).ok_or(DoesNotOpen::Plain)?;
         let key = std::iter::once(&self.current).chain(&self.old).find(|key| key.name() == name);
         let key = key.ok_or_else(|| DoesNotOpen::UnknownKey(name.to_owned()))?;
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| DoesNotOpen::Refused)?;
-        let (nonce, encrypted) = bytes.split_at_checked(NONCE_BYTES).ok_or(DoesNotOpen::Refused)?;
-        let nonce = XNonce::try_from(nonce).map_err(|_| DoesNotOpen::Refused)?;
+        let refused = || DoesNotOpen::Refused(name.to_owned());
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| refused())?;
+        let (nonce, encrypted) = bytes.split_at_checked(NONCE_BYTES).ok_or_else(refused)?;
+        let nonce = XNonce::try_from(nonce).map_err(|_| refused())?;
         let payload = Payload { msg: encrypted, aad: &place.bound_to(name) };
-        let opened = key.ciphers.seal.decrypt(&nonce, payload).map_err(|_| DoesNotOpen::Refused)?;
+        let opened = key.ciphers.seal.decrypt(&nonce, payload).map_err(|_| refused())?;
         String::from_utf8(opened).map_err(|error| {
             drop(Zeroizing::new(error.into_bytes()));
-            DoesNotOpen::Refused
+            refused()
         })
     }
 

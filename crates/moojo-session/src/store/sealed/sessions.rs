@@ -51,7 +51,8 @@ impl<S: SessionAdmin> SealedStore<S> {
     /// Writes all sessions anew that are not as this store writes them: sealed with the current key,
     /// or plain where it seals nothing ([`Sealing::Allow`](super::Sealing::Allow)). They may be in
     /// use meanwhile, and several processes may do it at once. If it fails or is dropped, some were
-    /// written: call it again.
+    /// written: call it again. It opens each, also those that stay as they are: a key whose bytes are not
+    /// those of the key of that name shows as [`unreadable`](Resealed::unreadable).
     ///
     /// # Errors
     /// Those of the store.
@@ -80,15 +81,20 @@ impl<S: SessionAdmin> SealedStore<S> {
             }
             loaded => loaded?,
         };
-        let outdated = kept.filter(|kept| !self.is_current(kept.access_token().expose_secret()));
-        let Some(kept) = outdated else {
+        let Some(kept) = kept else {
             done.kept += 1;
             return Ok(());
         };
+        let is_current = self.is_current(kept.access_token().expose_secret());
+        // Opened also if it is not written: another key may have the same name.
         let Ok(session) = self.opened(user, kept) else {
             done.unreadable += 1;
             return Ok(());
         };
+        if is_current {
+            done.kept += 1;
+            return Ok(());
+        }
         if self.store.replace_if_current(&self.sealed(&session)?).await? {
             done.resealed += 1;
         } else {
