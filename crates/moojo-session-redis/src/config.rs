@@ -264,6 +264,8 @@ mod tests {
             ("redis://h/-1", RedisConfigError::InvalidDatabase),
             ("redis://h/1/2", RedisConfigError::InvalidDatabase),
             ("redis://h/99999999999", RedisConfigError::InvalidDatabase),
+            ("redis://h?db=3", RedisConfigError::InvalidDatabase),
+            ("redis://:p@ss#w@h", RedisConfigError::InvalidUrl),
             ("unix:///run/redis.sock?db=one", RedisConfigError::InvalidDatabase),
             ("unix://run/redis.sock", RedisConfigError::InvalidSocket),
             ("unix://", RedisConfigError::InvalidSocket),

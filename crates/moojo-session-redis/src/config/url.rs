@@ -13,15 +13,24 @@ pub(super) fn check(url: &str) -> Result<String, RedisConfigError> {
         return Err(RedisConfigError::InvalidScheme);
     }
     let url = redis::parse_redis_url(url).ok_or(RedisConfigError::InvalidUrl)?;
+    // A password with a `#` in it, of which the rest would be passed over. (`#insecure` is seen to later.)
+    if url.fragment().is_some_and(|fragment| fragment != "insecure") {
+        return Err(RedisConfigError::InvalidUrl);
+    }
+    let mut pairs = url.query_pairs();
+    let in_query = pairs.find(|(name, _)| name == "db").map(|(_, database)| database.into_owned());
     let database = if scheme.ends_with("unix") {
         if url.host_str().is_some() || url.path().len() < 2 {
             return Err(RedisConfigError::InvalidSocket);
         }
-        let named = url.query_pairs().find(|(name, _)| name == "db");
-        named.map(|(_, database)| database.into_owned())
+        in_query
     } else {
         if matches!(url.host_str(), None | Some("" | "0.0.0.0" | "[::]")) {
             return Err(RedisConfigError::NoHost);
+        }
+        // It would be passed over, too.
+        if in_query.is_some() {
+            return Err(RedisConfigError::InvalidDatabase);
         }
         let named = url.path().trim_matches('/');
         (!named.is_empty()).then(|| named.to_owned())
