@@ -26,7 +26,7 @@ async fn lines(http_client: HttpClient, body: Body) -> Result<(), Box<dyn StdErr
         Err(Error::ReauthRequired(signal)) => {
             let phone: PhoneNumber = "+1(555)987-6543".parse()?; // from your user records
             match login.send_code(signal.user(), &phone).await {
-                // A code is out, or may be: show the form.
+                // A code is out, or may be (`login.pending` says): show the form.
                 Ok(_) | Err(LoginError::ResendTooSoon { .. } | LoginError::SendUnknown { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
