@@ -84,11 +84,11 @@ fn loads(figures: &[(&str, Figures)]) -> String {
 }
 
 fn saves(figures: &[(&str, Figures)]) -> String {
-    let mut table = Table::new(["saves", "a second", "to the first"]);
+    let mut table = Table::new(["saves", "a second", "to the lines before"]);
     for (_, figures) in figures {
         for score in figures.saves.iter().flat_map(|result| &result.scores) {
-            let ratio = score.ratios.first().map_or(String::new(), |ratio| format!("{ratio:.1}"));
-            table.row([score.name.clone(), thousands(score.rate), ratio]);
+            let ratios: Vec<_> = score.ratios.iter().map(|ratio| format!("{ratio:.1}")).collect();
+            table.row([score.name.clone(), thousands(score.rate), ratios.join("; ")]);
         }
     }
     table.into_text()

@@ -1,6 +1,7 @@
 //! `SqliteStore` beside rusqlite.
 
 use std::path::Path;
+use std::time::Duration;
 
 use moojo_session_sqlite::{Reading, SqliteStore};
 use rusqlite::{Connection, OpenFlags};
@@ -12,6 +13,9 @@ use super::{Bytes, Figures, IN_FLIGHT, Plan, turns};
 
 /// As many threads as the store reads with, if nothing is set.
 const READERS: usize = 2;
+
+/// Who writes at once.
+const WRITERS: usize = 64;
 
 const LOAD: &str = "select id, body from sessions where user = ?1";
 
@@ -63,22 +67,28 @@ pub fn measure(plan: &Plan, runtime: &Runtime, people: &People) -> Figures {
     // The same tables in a file of its own.
     let single = folder.path().join("single.db");
     drop(open(runtime, &single));
-    let mut single = [connect(&single)];
-    // As long as a record is.
-    let body = [0; 230];
-    let entrants = vec![
-        Entrant::new("rusqlite, one durable commit at a time", || {
-            turns::threads(plan.turn, &mut single, |db, pick| {
+    let commit_singly = |writers: usize| {
+        let mut connections: Vec<_> = (0..writers).map(|_| connect(&single)).collect();
+        for db in &connections {
+            db.busy_timeout(Duration::from_secs(60)).expect("it is set");
+        }
+        move || {
+            turns::threads(plan.turn, &mut connections, |db, pick| {
                 let mut sql = db.prepare_cached(SAVE).expect("the table is there");
                 let id = people.id(pick).as_str();
-                sql.execute((id, pick as i64, body.as_slice())).expect("it is written");
+                // As long as a record is.
+                sql.execute((id, pick as i64, [0; 230].as_slice())).expect("it is written");
             })
-        }),
+        }
+    };
+    let entrants = vec![
+        Entrant::new("rusqlite, one durable commit at a time", commit_singly(1)),
+        Entrant::new("the same by 64 writers", commit_singly(WRITERS)),
         Entrant::new("**`SqliteStore::save`**, 64 at once", || {
-            super::save(runtime, 64, plan.turn, &store, people)
+            super::save(runtime, WRITERS, plan.turn, &store, people)
         }),
     ];
-    let saves = vec![contest::hold(64, plan.rounds.div_ceil(3), entrants)];
+    let saves = vec![contest::hold(WRITERS, plan.rounds.div_ceil(3), entrants)];
     Figures { loads: loads.into(), saves, bytes }
 }
 
