@@ -11,8 +11,12 @@ use crate::user::UserId;
 /// [`SessionManagerBuilder::reauthenticate`](crate::SessionManagerBuilder::reauthenticate).
 ///
 /// The manager calls it once at a time for a user, whoever waits for the outcome, within a time
-/// limit, and leaves it alone for a while after it could not help. It is not called for a session that
-/// was revoked. What it gives is saved like any other login.
+/// limit, and leaves it alone for a while after it could not help. What it gives is saved like any other
+/// login.
+///
+/// It is not called for a session that was revoked through this manager. Other processes on the same
+/// store, and this one after a restart, know a revoked session only as one that is
+/// [`Missing`](ReauthReason::Missing): give nothing for people who have logged out.
 ///
 /// ```
 /// use moojo_session::{Reauthenticate, ReauthReason, Session, UserId, async_trait};
