@@ -117,18 +117,19 @@ impl Client {
     }
 
     /// A connection to some server that hears what is published, whoever publishes it.
-    pub(crate) async fn subscribe(&self, channels: &[&str]) -> Result<PubSub, Failure> {
+    pub(crate) async fn subscribe(
+        &self,
+        channels: &[&str],
+    ) -> Result<(Arc<Node>, PubSub), Failure> {
         let by = self.limit();
-        match &self.0.topology {
-            Topology::Single(node) => node.subscribe(channels).await,
+        let node = match &self.0.topology {
+            Topology::Single(node) => Arc::clone(node),
             // Every node of a cluster hears of everything.
-            Topology::Cluster(cluster) => cluster.some_node(by).await.subscribe(channels).await,
-            Topology::Sentinels(sentinels) => {
-                let master = sentinels.master(by).await?;
-                let subscribed = master.subscribe(channels).await;
-                sentinels.note(&master, subscribed)
-            }
-        }
+            Topology::Cluster(cluster) => cluster.some_node(by).await,
+            Topology::Sentinels(sentinels) => sentinels.master(by).await?,
+        };
+        let subscribed = self.0.topology.note(&node, node.subscribe(channels).await)?;
+        Ok((node, subscribed))
     }
 
     /// When a call that begins now is given up.
@@ -151,7 +152,7 @@ impl Topology {
     fn has_it_elsewhere(&self, failure: &Failure) -> bool {
         let is_elsewhere = matches!(
             failure,
-            Failure::Moved { .. } | Failure::Ask { .. } | Failure::Unreachable(_)
+            Failure::Moved { .. } | Failure::Ask { .. } | Failure::Unreachable { .. }
         );
         is_elsewhere && matches!(self, Self::Cluster(_))
     }

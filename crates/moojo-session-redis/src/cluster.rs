@@ -71,11 +71,11 @@ impl Cluster {
                     (node, asking) = (self.redirected(&node, &to)?, false);
                 }
                 Err(Failure::Ask { to }) => (node, asking) = (self.redirected(&node, &to)?, true),
-                Err(Failure::Unreachable(why)) => {
+                Err(unreachable @ Failure::Unreachable { .. }) => {
                     // Nothing was sent. Another node may be in charge by now.
                     let now = self.owner(request.slot(), by).await?;
                     if now.address() == node.address() {
-                        return Err(Failure::Unreachable(why));
+                        return Err(unreachable);
                     }
                     (node, asking) = (now, false);
                 }
@@ -148,13 +148,13 @@ impl Cluster {
             return Ok(slots);
         }
         let Ok(_refreshing) = timeout_at(by, self.refreshing.lock()).await else {
-            return Err(Failure::Unreachable("no node of the cluster answers in time".to_owned()));
+            return Err(nowhere("no node answers in time"));
         };
         // Somebody else may have asked meanwhile.
         if let Some(slots) = self.known(asked) {
             return Ok(slots);
         }
-        let mut last = Failure::Unreachable("there is no node of the cluster".to_owned());
+        let mut last = nowhere("no node is known");
         for address in self.informants() {
             match learn(&self.node(&address), &self.access, by).await {
                 Ok(slots) => return Ok(self.learnt(slots)),
@@ -240,6 +240,10 @@ async fn learn(node: &Node, access: &Access, by: Instant) -> Result<Slots, Failu
     }
     ranges.sort_by_key(|range| range.first);
     Ok(Slots(ranges))
+}
+
+fn nowhere(why: &str) -> Failure {
+    Failure::Unreachable { to: "the Redis Cluster".to_owned(), why: why.to_owned() }
 }
 
 fn host_of(address: &ConnectionAddr) -> &str {

@@ -190,7 +190,7 @@ pub enum RedisConfigError {
     NoUrl,
     /// A URL cannot be read.
     #[error(
-        "a Redis URL cannot be read: it looks like redis://[user][:password@]host[:port][/database], \
+        "a Redis URL cannot be read: it looks like redis://[[user]:password@]host[:port][/database], \
          and what is special in the user and the password is written as %XX"
     )]
     InvalidUrl,
@@ -211,6 +211,12 @@ pub enum RedisConfigError {
     /// A `unix://` URL of a cluster or a sentinel.
     #[error("the nodes of a cluster and sentinels have hosts and ports: unix:// is for one server")]
     SocketOfSeveral,
+    /// A URL has a user and no password, as in `redis://name@host`.
+    #[error(
+        "a Redis URL names a user and no password: a login is redis://user:password@host, a password \
+         alone is redis://:password@host, and a user who needs none takes any"
+    )]
+    UserWithoutPassword,
     /// A URL's database is no number. Whether the server has it is found out when it is used.
     #[error(
         "the database in a Redis URL is a number from 0 on, as in redis://host/0 or \
@@ -266,6 +272,10 @@ mod tests {
             ("redis://h/99999999999", RedisConfigError::InvalidDatabase),
             ("redis://h?db=3", RedisConfigError::InvalidDatabase),
             ("redis://:p@ss#w@h", RedisConfigError::InvalidUrl),
+            ("redis://user:1?w@h", RedisConfigError::InvalidUrl),
+            ("redis://user@h", RedisConfigError::UserWithoutPassword),
+            ("redis://user:@h/1", RedisConfigError::UserWithoutPassword),
+            ("unix:///run/redis.sock?user=u", RedisConfigError::UserWithoutPassword),
             ("unix:///run/redis.sock?db=one", RedisConfigError::InvalidDatabase),
             ("unix://run/redis.sock", RedisConfigError::InvalidSocket),
             ("unix://", RedisConfigError::InvalidSocket),
@@ -312,6 +322,7 @@ mod tests {
             "planted://user:planted@h",
             "redis://:planted@",
             "redis://:planted@h/planted",
+            "redis://planted@h",
             "unix://planted?pass=planted",
         ] {
             let error = error(url);

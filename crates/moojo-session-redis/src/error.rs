@@ -1,7 +1,7 @@
 //! What can go wrong between us and Redis, told without anything that was sent.
 
 use moojo_session::StoreError;
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ConnectionAddr, ErrorKind, RedisError, ServerErrorKind};
 
 /// A call that failed.
 ///
@@ -9,14 +9,15 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 /// does not know, and they hold tokens (rule 13).
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Failure {
-    /// There is no connection, so nothing was sent.
-    #[error("no connection to Redis: {0}")]
-    Unreachable(String),
-    /// The connection ended before the answer came.
-    #[error("the connection to Redis ended before the answer came")]
-    Dropped,
-    #[error("Redis did not answer in time")]
-    TimedOut,
+    /// There is no connection to these servers, so nothing was sent.
+    #[error("no connection to {to}: {why}")]
+    Unreachable { to: String, why: String },
+    /// The connection to the server at this address ended before the answer came.
+    #[error("the connection to Redis at {0} ended before the answer came")]
+    Dropped(String),
+    /// The server at this address has not answered.
+    #[error("Redis at {0} did not answer in time")]
+    TimedOut(String),
     /// Redis does not take the login. It says `WRONGPASS` to a user that it does not know, too.
     #[error(
         "Redis refused the user name or the password of the URL: they are wrong, the user is off, or \
@@ -44,6 +45,36 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// There is no connection to the server at this address.
+    pub(crate) fn unreachable(at: &ConnectionAddr, why: impl Into<String>) -> Self {
+        Self::Unreachable { to: format!("Redis at {at}"), why: why.into() }
+    }
+
+    /// What the redis crate says of a connection to this address.
+    pub(crate) fn of(error: RedisError, at: &ConnectionAddr) -> Self {
+        match error.kind() {
+            ErrorKind::Io | ErrorKind::Parse if error.is_timeout() => {
+                Self::TimedOut(at.to_string())
+            }
+            ErrorKind::Io | ErrorKind::Parse => Self::Dropped(at.to_string()),
+            ErrorKind::Server(ServerErrorKind::Moved) if error.redirect_node().is_some() => {
+                Self::Moved { to: redirect(&error) }
+            }
+            ErrorKind::Server(ServerErrorKind::Ask) if error.redirect_node().is_some() => {
+                Self::Ask { to: redirect(&error) }
+            }
+            ErrorKind::AuthenticationFailed => Self::Login,
+            // One command, or the first of several that failed.
+            ErrorKind::Server(_) | ErrorKind::Extension => {
+                match error.clone().into_server_errors().as_deref() {
+                    Some([(_, first), ..]) => Self::Code(code(first.code(), first.details())),
+                    _ => select_failed(error.detail().unwrap_or_default()),
+                }
+            }
+            _ => Self::Answer,
+        }
+    }
+
     /// Of the failures of two servers, the one that is to be told: what a server said, which somebody can
     /// see to, rather than that another cannot be reached.
     pub(crate) fn or(self, later: Self) -> Self {
@@ -61,7 +92,7 @@ impl Failure {
     /// answer, or leads to a server that is no longer in charge.
     pub(crate) fn spoils_connection(&self) -> bool {
         match self {
-            Self::Dropped | Self::TimedOut | Self::Answer => true,
+            Self::Dropped(_) | Self::TimedOut(_) | Self::Answer => true,
             Self::Code(code) => code == "READONLY" || code == "MASTERDOWN",
             _ => false,
         }
@@ -70,38 +101,12 @@ impl Failure {
     /// Whether another node of the cluster may be in charge by now.
     pub(crate) fn doubts_topology(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Dropped | Self::TimedOut | Self::Moved { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Dropped(_)
+            | Self::TimedOut(_)
+            | Self::Moved { .. } => true,
             Self::Code(code) => ["CLUSTERDOWN", "READONLY", "MASTERDOWN"].contains(&code.as_str()),
             _ => false,
-        }
-    }
-}
-
-impl From<RedisError> for Failure {
-    fn from(error: RedisError) -> Self {
-        match error.kind() {
-            ErrorKind::Io | ErrorKind::Parse => {
-                if error.is_timeout() {
-                    Self::TimedOut
-                } else {
-                    Self::Dropped
-                }
-            }
-            ErrorKind::Server(ServerErrorKind::Moved) if error.redirect_node().is_some() => {
-                Self::Moved { to: redirect(&error) }
-            }
-            ErrorKind::Server(ServerErrorKind::Ask) if error.redirect_node().is_some() => {
-                Self::Ask { to: redirect(&error) }
-            }
-            ErrorKind::AuthenticationFailed => Self::Login,
-            // One command, or the first of several that failed.
-            ErrorKind::Server(_) | ErrorKind::Extension => {
-                match error.clone().into_server_errors().as_deref() {
-                    Some([(_, first), ..]) => Self::Code(code(first.code(), first.details())),
-                    _ => select_failed(error.detail().unwrap_or_default()),
-                }
-            }
-            _ => Self::Answer,
         }
     }
 }
@@ -181,7 +186,7 @@ const PASSING: &[&str] = &[
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match &failure {
-            Failure::TimedOut => Self::timed_out(failure),
+            Failure::TimedOut(_) => Self::timed_out(failure),
             Failure::Login | Failure::SentinelLogin | Failure::Database => Self::refused(failure),
             Failure::Code(code) if !PASSING.contains(&code.as_str()) => Self::refused(failure),
             _ => Self::unavailable(failure),
@@ -197,7 +202,11 @@ mod tests {
 
     fn server(line: &str) -> Failure {
         let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
-        value.extract_error().unwrap_err().into()
+        Failure::of(value.extract_error().unwrap_err(), &address())
+    }
+
+    fn address() -> ConnectionAddr {
+        ConnectionAddr::Tcp("redis.internal".to_owned(), 6379)
     }
 
     #[test]
@@ -266,10 +275,11 @@ mod tests {
 
     #[test]
     fn what_a_server_said_counts_more_than_that_another_is_away() {
-        let away = || Failure::Unreachable("refused".to_owned());
+        let away = || Failure::unreachable(&address(), "refused");
+        let dropped = || Failure::Dropped(address().to_string());
         assert!(matches!(away().or(Failure::Login), Failure::Login));
         assert!(matches!(Failure::Login.or(away()), Failure::Login));
-        assert!(matches!(Failure::Dropped.or(away()), Failure::Unreachable(_)));
+        assert!(matches!(dropped().or(away()), Failure::Unreachable { .. }));
     }
 
     #[test]

@@ -43,7 +43,8 @@
 //! - **The server's clock does not matter.** A key lives for the rest of its session by the clock of
 //!   the process that saves it, and who loads it looks at the end again.
 //! - **No secret is shown.** Errors have the first word of what Redis said and no more, because Redis
-//!   quotes commands that it does not know. No password of a URL is in an error or in `Debug`.
+//!   quotes commands that it does not know. A server that is away is named by its host and port; no
+//!   user and no password of a URL is in an error or in `Debug`.
 //!
 //! A call that [timed out](moojo_session::StoreErrorKind::TimedOut) may have happened or not, or may
 //! still happen when a server that hangs goes on with what it had received.

@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, Pipeline, Value};
+use redis::{
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline, RedisError,
+    Value,
+};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::Failure;
@@ -45,7 +48,7 @@ impl Access {
 
     fn client(&self, address: &ConnectionAddr) -> Result<redis::Client, Failure> {
         let info = self.info.clone().set_addr(address.clone());
-        redis::Client::open(info).map_err(|_| Failure::Unreachable("no address".to_owned()))
+        redis::Client::open(info).map_err(|_| Failure::unreachable(address, "no address"))
     }
 }
 
@@ -95,11 +98,13 @@ impl Node {
         let by = Instant::now() + self.access.limits.connect;
         let subscribed = async {
             let client = self.access.client(&self.address)?;
-            let mut pubsub = client.get_async_pubsub().await.map_err(unreachable)?;
-            pubsub.subscribe(channels).await?;
+            let connected = client.get_async_pubsub().await;
+            let mut pubsub = connected.map_err(|error| self.unreachable(&error))?;
+            let subscribed = pubsub.subscribe(channels).await;
+            subscribed.map_err(|error| self.failure(error))?;
             Ok(pubsub)
         };
-        timeout_at(by, subscribed).await.unwrap_or(Err(Failure::TimedOut))
+        timeout_at(by, subscribed).await.unwrap_or_else(|_| Err(self.timed_out()))
     }
 
     async fn connect(&self, by: Instant) -> Result<MultiplexedConnection, Failure> {
@@ -109,20 +114,45 @@ impl Node {
             AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let by = by.min(Instant::now() + self.access.limits.connect);
         match timeout_at(by, client.get_multiplexed_async_connection_with_config(&config)).await {
-            Ok(connected) => connected.map_err(unreachable),
-            Err(_) => Err(Failure::Unreachable(TOO_LONG.to_owned())),
+            Ok(connected) => connected.map_err(|error| self.unreachable(&error)),
+            Err(_) => Err(self.too_slow()),
         }
     }
-}
 
-const TOO_LONG: &str = "it takes too long";
+    /// Why there is no connection. A server that refuses the login says so with a code; what the
+    /// system says holds nothing that was sent.
+    fn unreachable(&self, error: &RedisError) -> Failure {
+        match self.failure(error.clone()) {
+            said @ (Failure::Code(_) | Failure::Login | Failure::Database) => said,
+            _ => Failure::unreachable(
+                &self.address,
+                match error.kind() {
+                    ErrorKind::Io => error.to_string(),
+                    ErrorKind::Parse => NO_REDIS.to_owned(),
+                    _ => error.category().to_owned(),
+                },
+            ),
+        }
+    }
 
-/// Why there is no connection. A server that refuses the login says so with a code; what the system
-/// says holds nothing that was sent.
-fn unreachable(error: redis::RedisError) -> Failure {
-    match Failure::from(error.clone()) {
-        said @ (Failure::Code(_) | Failure::Login | Failure::Database) => said,
-        _ if error.is_io_error() => Failure::Unreachable(error.to_string()),
-        _ => Failure::Unreachable(error.category().to_owned()),
+    /// There is no connection in time.
+    fn too_slow(&self) -> Failure {
+        Failure::unreachable(&self.address, "it takes too long")
+    }
+
+    fn failure(&self, error: RedisError) -> Failure {
+        Failure::of(error, &self.address)
+    }
+
+    pub(crate) fn timed_out(&self) -> Failure {
+        Failure::TimedOut(self.address.to_string())
+    }
+
+    pub(crate) fn dropped(&self) -> Failure {
+        Failure::Dropped(self.address.to_string())
     }
 }
+
+/// Why there is no connection to what answers with something else.
+const NO_REDIS: &str = "what answers there does not speak Redis' protocol: it may be another program's \
+                        port, or one for TLS (rediss://)";

@@ -52,7 +52,7 @@ impl Sentinels {
             return Ok(node);
         }
         let Ok(_asking) = timeout_at(by, self.asking.lock()).await else {
-            return Err(Failure::Unreachable("no sentinel answers in time".to_owned()));
+            return Err(nowhere("no sentinel answers in time"));
         };
         if let Some(node) = self.current() {
             return Ok(node);
@@ -66,7 +66,7 @@ impl Sentinels {
         let mut question = cmd("SENTINEL");
         question.arg("get-master-addr-by-name").arg(&self.master);
         let question = Packet::One(question);
-        let mut last = Failure::Unreachable("no sentinel knows the master".to_owned());
+        let mut last = nowhere("no sentinel knows it");
         let first = fastrand::usize(..self.sentinels.len());
         for turn in 0..self.sentinels.len() {
             let sentinel = &self.sentinels[(first + turn) % self.sentinels.len()];
@@ -93,4 +93,8 @@ impl Sentinels {
         let (host, port) = (std::str::from_utf8(host).ok()?, std::str::from_utf8(port).ok()?);
         Some(self.access.elsewhere(host, port.parse().ok()?))
     }
+}
+
+fn nowhere(why: &str) -> Failure {
+    Failure::Unreachable { to: "the master of the sentinels".to_owned(), why: why.to_owned() }
 }

@@ -23,7 +23,7 @@ struct Shared {
 }
 
 impl RedisStore {
-    /// A store on one server: `redis://[user][:password@]host[:port][/database]`, or `rediss://`
+    /// A store on one server: `redis://[[user]:password@]host[:port][/database]`, or `rediss://`
     /// for TLS, or the socket of one on this machine:
     /// `unix:///path/of/the.sock[?db=database&user=user&pass=password]`.
     ///

@@ -6,6 +6,7 @@ use common::{login, shown, user};
 use moojo_session::{Chain, Change, SessionStore, StoreError, StoreErrorKind};
 use moojo_session_redis::RedisStore;
 use moojo_testkit::{Redis, RedisCluster, Sentinel, free_port};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn at(url: String) -> RedisStore {
     RedisStore::builder(url).build().unwrap()
@@ -179,19 +180,58 @@ async fn a_check_finds_every_right_that_is_missing_and_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_says_whether_the_server_is_there() {
     let mut redis = Redis::start();
-    let store = at(redis.url());
+    let store = at(redis.url().replace("//", "//agent:planted@"));
+    let address = format!("Redis at 127.0.0.1:{}", redis.port());
+    let agent = "ACL SETUSER agent on >planted ~* &* +@all";
+    redis.say(agent).unwrap();
     store.check().await.unwrap();
     redis.kill();
-    let error = store.check().await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{}", Chain(&error));
+    // The connection that was there ends, or has ended: which of it is first noticed.
+    for _ in 0..2 {
+        let error = store.check().await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{}", Chain(&error));
+        assert!(Chain(&error).to_string().contains(&address), "{}", Chain(&error));
+        assert!(!shown(&error).contains("planted"), "rule 13: {}", shown(&error));
+    }
     redis.restart();
+    redis.say(agent).unwrap();
     common::eventually("a check", async || store.check().await.ok()).await;
     redis.freeze();
     let error = store.check().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::TimedOut, "{}", Chain(&error));
+    assert!(Chain(&error).to_string().contains(&address), "{}", Chain(&error));
+    let error = store.check().await.unwrap_err();
+    let too_slow = format!("no connection to {address}: it takes too long");
+    assert!(Chain(&error).to_string().contains(&too_slow), "{}", Chain(&error));
     redis.thaw();
     redis.say(&format!("REPLICAOF 127.0.0.1 {}", free_port())).unwrap();
     let error = store.check().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{}", Chain(&error));
     assert!(Chain(&error).to_string().contains("READONLY: it is a replica"), "{}", Chain(&error));
+}
+
+/// A web server, say, on the port of a URL.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_redis_is_said_to_be_none() {
+    let web = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = web.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut visitor, _) = web.accept().await.unwrap();
+            let mut asked = [0; 1024];
+            let _ = visitor.read(&mut asked).await;
+            let _ = visitor.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\nplanted").await;
+        }
+    });
+    let store = at(format!("redis://agent:planted@{address}"));
+    for error in [store.check().await, store.save(&login("alice")).await] {
+        let error = error.unwrap_err();
+        let text = Chain(&error).to_string();
+        let says = format!(
+            "no connection to Redis at {address}: what answers there does not speak Redis' protocol"
+        );
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{text}");
+        assert!(text.contains(&says), "{text}");
+        assert!(!shown(&error).contains("planted"), "rule 13: {}", shown(&error));
+    }
 }

@@ -17,19 +17,31 @@ pub(super) fn check(url: &str) -> Result<String, RedisConfigError> {
     if url.fragment().is_some_and(|fragment| fragment != "insecure") {
         return Err(RedisConfigError::InvalidUrl);
     }
-    let mut pairs = url.query_pairs();
-    let in_query = pairs.find(|(name, _)| name == "db").map(|(_, database)| database.into_owned());
+    let in_query = |wanted| {
+        url.query_pairs().find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
+    };
     let database = if scheme.ends_with("unix") {
         if url.host_str().is_some() || url.path().len() < 2 {
             return Err(RedisConfigError::InvalidSocket);
         }
-        in_query
+        if in_query("user").is_some() && in_query("pass").is_none() {
+            return Err(RedisConfigError::UserWithoutPassword);
+        }
+        in_query("db")
     } else {
         if matches!(url.host_str(), None | Some("" | "0.0.0.0" | "[::]")) {
             return Err(RedisConfigError::NoHost);
         }
+        // A password with a `?` in it: what is taken for the host would be a part of the login.
+        if url.query().is_some_and(|query| query.contains('@')) {
+            return Err(RedisConfigError::InvalidUrl);
+        }
+        // The redis crate logs in with a password or not at all.
+        if !url.username().is_empty() && url.password().is_none() {
+            return Err(RedisConfigError::UserWithoutPassword);
+        }
         // It would be passed over, too.
-        if in_query.is_some() {
+        if in_query("db").is_some() {
             return Err(RedisConfigError::InvalidDatabase);
         }
         let named = url.path().trim_matches('/');

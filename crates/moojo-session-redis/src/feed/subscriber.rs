@@ -52,7 +52,7 @@ impl Subscriber {
     /// Tells of all that is published, until the connection ends or hears nothing any more.
     async fn listen(&self) -> Result<Infallible, Failure> {
         let probe = self.keys.probe();
-        let pubsub = self.client.subscribe(&[self.keys.channel(), &probe]).await?;
+        let (node, pubsub) = self.client.subscribe(&[self.keys.channel(), &probe]).await?;
         let (asks, mut messages) = pubsub.split();
         self.log.works();
         self.set_hears(true, Change::Lagged);
@@ -61,8 +61,8 @@ impl Subscriber {
         tokio::pin!(deaf);
         loop {
             let message = tokio::select! {
-                message = messages.next() => message.ok_or(Failure::Dropped)?,
-                () = &mut deaf => return Err(Failure::TimedOut),
+                message = messages.next() => message.ok_or_else(|| node.dropped())?,
+                () = &mut deaf => return Err(node.timed_out()),
             };
             if message.get_channel_name() == probe {
                 heard.send_replace(());

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::loads::Loads;
-use super::{Node, Packet, TOO_LONG};
+use super::{Node, Packet};
 use crate::error::Failure;
 
 /// The place of one connection.
@@ -58,10 +58,10 @@ impl Lane {
             }
         };
         let answer = match timeout_at(by, answer).await {
-            Ok(answer) => answer.map_err(Failure::from),
-            Err(_) => Err(Failure::TimedOut),
+            Ok(answer) => answer.map_err(|error| node.failure(error)),
+            Err(_) => Err(node.timed_out()),
         };
-        if spoils_connection(&answer) {
+        if spoils_connection(node, &answer) {
             self.retire(generation);
         }
         answer
@@ -76,7 +76,7 @@ impl Lane {
     ) -> Result<(MultiplexedConnection, u64), Failure> {
         let asked = Instant::now();
         let Ok(_connecting) = timeout_at(by, self.connecting.lock()).await else {
-            return Err(Failure::Unreachable(TOO_LONG.to_owned()));
+            return Err(node.too_slow());
         };
         if let Some(there) = self.there() {
             return Ok(there);
@@ -115,11 +115,11 @@ impl Lane {
     }
 }
 
-fn spoils_connection(answer: &Result<Value, Failure>) -> bool {
+fn spoils_connection(node: &Node, answer: &Result<Value, Failure>) -> bool {
     match answer {
         Ok(Value::Array(values)) => values.iter().any(|value| match value {
             Value::ServerError(error) => {
-                Failure::from(RedisError::from(error.clone())).spoils_connection()
+                node.failure(RedisError::from(error.clone())).spoils_connection()
             }
             _ => false,
         }),

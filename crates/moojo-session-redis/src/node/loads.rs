@@ -56,7 +56,7 @@ impl Node {
         self: &Arc<Self>,
         key: &str,
         by: Instant,
-    ) -> Option<impl Future<Output = Result<Value, Failure>> + use<>> {
+    ) -> Option<impl Future<Output = Result<Value, Failure>> + use<'_>> {
         let number = self.next_lane();
         let lane = &self.lanes[number];
         let runtime = Handle::current();
@@ -80,7 +80,7 @@ impl Node {
             let (node, lane) = (Arc::clone(self), number);
             runtime.spawn(Sender { node, lane, runtime: runtime.id(), is_over: false }.send_all());
         }
-        Some(async move { answered.await.unwrap_or(Err(Failure::Dropped)) })
+        Some(async move { answered.await.unwrap_or_else(|_| Err(self.dropped())) })
     }
 }
 
@@ -141,7 +141,7 @@ impl Sender {
         let now = Instant::now();
         for Load { key, caller } in batch {
             if caller.by <= now {
-                caller.tell(Err(Failure::TimedOut));
+                caller.tell(Err(self.node.timed_out()));
                 continue;
             }
             let mut get = Cmd::with_capacity(2, "GET".len() + key.len());
@@ -161,13 +161,13 @@ impl Sender {
                 Err(_) => overdue += 1,
             }
             if let Some(caller) = callers.pop_front() {
-                caller.tell(Err(Failure::TimedOut));
+                caller.tell(Err(self.node.timed_out()));
             }
         };
         let failure = match outcome {
             Ok(Value::Array(values)) => {
                 for (caller, value) in callers.into_iter().zip(values.into_iter().skip(overdue)) {
-                    caller.tell(value.extract_error().map_err(Failure::from));
+                    caller.tell(value.extract_error().map_err(|error| self.node.failure(error)));
                 }
                 return;
             }
@@ -297,7 +297,7 @@ mod tests {
         drop(runtime);
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let answer = runtime.block_on(load.expect("it goes with others"));
-        assert!(matches!(answer, Err(Failure::Dropped)), "{answer:?}");
+        assert!(matches!(answer, Err(Failure::Dropped(_))), "{answer:?}");
         assert!(node.lanes[0].loads.0.lock().is_empty());
     }
 
