@@ -22,6 +22,7 @@ pub struct RedisStoreBuilder {
     prefix: String,
     limits: Limits,
     ca_certificates: Option<Vec<u8>>,
+    may_evict: bool,
 }
 
 /// What the URLs lead to.
@@ -48,6 +49,7 @@ impl RedisStoreBuilder {
                 connections: 1,
             },
             ca_certificates: None,
+            may_evict: false,
         }
     }
 
@@ -85,6 +87,14 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// Lets the server drop sessions, logins under way and counts when its memory is full:
+    /// [`check`](RedisStore::check) does not refuse it for its `maxmemory-policy`. Whoever's session was
+    /// dropped has to log in again. Not set, as nothing else in the library loses a session.
+    pub fn allow_eviction(mut self) -> Self {
+        self.may_evict = true;
+        self
+    }
+
     /// Makes the store. It connects when it is first used, and by itself whenever it has to.
     ///
     /// # Errors
@@ -106,7 +116,7 @@ impl RedisStoreBuilder {
         let keys = Keys::new(&self.prefix, first.redis_settings().db())?;
         let access = Access { info: first.clone(), limits: self.limits };
         let addresses = infos.iter().map(|info| info.addr().clone()).collect();
-        Ok(RedisStore::new(Client::new(access, addresses, self.kind), keys))
+        Ok(RedisStore::new(Client::new(access, addresses, self.kind), keys, self.may_evict))
     }
 }
 

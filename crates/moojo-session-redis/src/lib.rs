@@ -59,7 +59,7 @@
 //! | `appendonly yes`, `appendfsync always` | what was acknowledged survives a crash of the server; each write waits for the disk |
 //! | `appendfsync everysec` | the same for a crash of the process; a crash of the machine takes the last second or two |
 //! | `appendonly no` | a restart takes all changes since the last snapshot |
-//! | `maxmemory-policy noeviction` | no session is dropped for want of memory: saves are [refused](moojo_session::StoreErrorKind::Refused) instead. **Any other policy logs people out** |
+//! | `maxmemory-policy noeviction` | no session is dropped for want of memory: saves are [refused](moojo_session::StoreErrorKind::Refused) instead. **Any other policy logs people out**, and [`check`](RedisStore::check) refuses it |
 //! | `min-replicas-to-write 1` | a master that is cut off from its replicas takes no logins that a failover would lose, after `min-replicas-max-lag` seconds |
 //!
 //! Replication is asynchronous: a failover, by Sentinel or in a cluster, can lose writes that were
@@ -74,14 +74,15 @@
 //! With access lists, the user needs `~<prefix>:*`, `&<prefix>:*` (before Redis 7 after
 //! `resetchannels`) and `+get +set +del +getrange +pttl +pexpire +zadd +zcard +zrange`
 //! `+zremrangebylex +zremrangebyrank +eval +evalsha +publish +subscribe +ping`; for the
-//! administration `+scan +info`; in a cluster `+cluster|slots +asking`; `+client|setinfo` does no harm.
+//! administration `+scan`; for that and for [`check`](RedisStore::check) to see the
+//! `maxmemory-policy` `+info`, without which both work; in a cluster `+cluster|slots +asking`; `+client|setinfo` does no harm.
 //!
 //! # Whether it is ready
 //!
 //! [`RedisStore::check`] asks the server whether the store may do what it does, in one round trip. What
 //! it refuses is [`Refused`](moojo_session::StoreErrorKind::Refused): the sources of the error say
-//! whether that is the user or the password, the database, a right or memory, and
-//! [`Chain`](moojo_session::Chain) shows them. The log [says it once](moojo_session::StoreLog) for each
+//! whether that is the user or the password, the database, a right, memory or a `maxmemory-policy` that
+//! drops sessions, and [`Chain`](moojo_session::Chain) shows them. The log [says it once](moojo_session::StoreLog) for each
 //! kind of call of a manager, and of the change feed, and once when it is over.
 //!
 //! # Keys
@@ -121,6 +122,7 @@
 
 mod admin;
 mod challenges;
+mod check;
 mod client;
 mod cluster;
 mod config;

@@ -1,13 +1,14 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use moojo_session::{Change, StoreError, UserId};
+use moojo_session::{Change, UserId};
 
 use crate::client::Client;
 use crate::config::{Kind, RedisStoreBuilder};
 use crate::feed::{self, Feed};
 use crate::keys::{Key, Keys};
-use crate::request::{Request, yes_or_no};
+use crate::request::Request;
 use crate::script;
 
 /// Sessions, logins under way and leases in Redis. Clones are the same store.
@@ -20,6 +21,8 @@ struct Shared {
     client: Client,
     keys: Keys,
     feed: Arc<Feed>,
+    /// Whether a check asks what the server evicts.
+    asks_for_policy: AtomicBool,
 }
 
 impl RedisStore {
@@ -69,41 +72,10 @@ impl RedisStore {
         RedisStoreBuilder::new(urls, Kind::Sentinel(name.into()))
     }
 
-    /// Whether the server can be reached and lets the store do all that it does to its keys and
-    /// channels: for a readiness check, or for the start of a program.
-    ///
-    /// It is one round trip, within the time limit of a call: a script that writes a key of its own and
-    /// takes it away. In a cluster it goes to one of the nodes, another one each time. Whether the
-    /// [change feed](moojo_session::SessionStore::changes) may listen it does not say: the log does,
-    /// as soon as somebody listens. It can be dropped at any time.
-    ///
-    /// ```no_run
-    /// # async fn check(store: moojo_session_redis::RedisStore) -> Result<(), Box<dyn std::error::Error>> {
-    /// use moojo_session::{Chain, StoreErrorKind};
-    ///
-    /// match store.check().await {
-    ///     Ok(()) => println!("ready"),
-    ///     Err(error) if error.kind() == StoreErrorKind::Refused => return Err(error.into()),
-    ///     Err(error) => println!("not yet: {}", Chain(&error)),
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// A [`StoreError`], as any other call: [`Refused`](moojo_session::StoreErrorKind::Refused) for a
-    /// login, a database or a right that is not there, and for memory that is full;
-    /// [`Unavailable`](moojo_session::StoreErrorKind::Unavailable) for a server that cannot be reached
-    /// or is a replica.
-    pub async fn check(&self) -> Result<(), StoreError> {
-        let request = Request::script(&script::CHECK, self.keys().check()).arg(self.keys().probe());
-        yes_or_no(&self.client().call(request).await?)?;
-        Ok(())
-    }
-
-    pub(crate) fn new(client: Client, keys: Keys) -> Self {
+    pub(crate) fn new(client: Client, keys: Keys, may_evict: bool) -> Self {
         let feed = Arc::new(Feed::new(client.clone(), keys.clone()));
-        Self(Arc::new(Shared { client, keys, feed }))
+        let asks_for_policy = AtomicBool::new(!may_evict);
+        Self(Arc::new(Shared { client, keys, feed, asks_for_policy }))
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -116,6 +88,10 @@ impl RedisStore {
 
     pub(crate) fn feed(&self) -> &Arc<Feed> {
         &self.0.feed
+    }
+
+    pub(crate) fn asks_for_policy(&self) -> &AtomicBool {
+        &self.0.asks_for_policy
     }
 
     /// The removal of whatever is at the key of the user's session.

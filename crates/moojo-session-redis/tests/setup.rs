@@ -178,6 +178,42 @@ async fn a_check_finds_every_right_that_is_missing_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_finds_a_server_that_drops_sessions() {
+    let redis = Redis::start();
+    let say = |command: &str| assert_eq!(redis.say(command).unwrap(), "+OK\r\n", "{command}");
+    let store = at(redis.url());
+    let policy = |policy: &str| say(&format!("CONFIG SET maxmemory-policy {policy}"));
+    // Without a limit, nothing is dropped.
+    policy("allkeys-lru");
+    store.check().await.unwrap();
+    say("CONFIG SET maxmemory 100mb");
+    for evicts in ["allkeys-lru", "allkeys-random", "volatile-lru", "volatile-ttl"] {
+        policy(evicts);
+        assert_refused(store.check().await, &format!("`maxmemory-policy` is {evicts}"));
+    }
+    let lets_it = RedisStore::builder(redis.url()).allow_eviction().build().unwrap();
+    lets_it.check().await.unwrap();
+
+    // Whoever has not the right to see it is not refused, and asks once.
+    say(&format!("ACL SETUSER served on >right ~moojo:* resetchannels &moojo:* {RIGHTS}"));
+    let served = at(redis.url().replace("//", "//served:right@"));
+    for _ in 0..3 {
+        served.check().await.unwrap();
+    }
+    let refused = redis.say("ACL LOG").unwrap();
+    assert!(refused.contains("count\r\n:1\r\n") && refused.contains("info"), "{refused}");
+    assert_eq!(refused.matches("count\r\n").count(), 1, "{refused}");
+    say("ACL SETUSER served +info");
+    let served = at(redis.url().replace("//", "//served:right@"));
+    assert_refused(served.check().await, "Set it to noeviction");
+
+    policy("noeviction");
+    for store in [store, served] {
+        store.check().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_says_whether_the_server_is_there() {
     let mut redis = Redis::start();
     let store = at(redis.url().replace("//", "//agent:planted@"));
