@@ -36,12 +36,18 @@ struct Open {
     until: u64,
     /// Whether one has, and nothing is known of it yet.
     probing: bool,
+    /// Why it opened, or what came of the last that went through.
+    cause: StoreError,
 }
 
-/// The store is left alone.
+/// The store is left alone. Its source says why: whoever meets this may have met nothing else.
 #[derive(Debug, thiserror::Error)]
-#[error("the store failed several times in a row and is asked again in {0:?}")]
-struct Resting(Duration);
+#[error("the store failed several times in a row and is asked again in {left:?}")]
+struct Resting {
+    left: Duration,
+    #[source]
+    cause: StoreError,
+}
 
 impl Breaker {
     pub(super) fn new(settings: Settings) -> Self {
@@ -55,7 +61,7 @@ impl Breaker {
         let Some(open) = &mut state.open else { return Ok(()) };
         if now < open.until {
             let left = Duration::from_nanos(open.until - now);
-            return Err(StoreError::unavailable(Resting(left)));
+            return Err(StoreError::unavailable(Resting { left, cause: open.cause.clone() }));
         }
         open.until = after(now, probe_time);
         open.probing = true;
@@ -85,14 +91,16 @@ impl Breaker {
         match &mut state.open {
             Some(open) if open.probing => {
                 let pause = open.pause.saturating_mul(2).min(max_pause);
-                *open = Open { pause, until: after(now, pause), probing: false };
+                let cause = error.clone();
+                *open = Open { pause, until: after(now, pause), probing: false, cause };
             }
             // One that was under way when it opened.
             Some(_) => {}
             None if state.failures >= failures => {
+                let cause = error.clone();
                 let error = Chain(error);
                 tracing::warn!(%error, "the session store is down: loads fail at once for a while");
-                state.open = Some(Open { pause, until: after(now, pause), probing: false });
+                state.open = Some(Open { pause, until: after(now, pause), probing: false, cause });
             }
             None => {}
         }
@@ -172,6 +180,21 @@ mod tests {
         assert!(breaker.note(&Ok(()), at(now + 4)), "the store is back");
         assert!(!breaker.note(&Ok(()), at(now + 4)), "which is told once");
         assert!((0..10).all(|_| admits(&breaker, now + 4)));
+    }
+
+    #[test]
+    fn who_is_turned_away_is_told_why_it_opened() {
+        let breaker = breaker();
+        let fail_by = |why: &'static str, now| {
+            breaker.note::<()>(&Err(StoreError::unavailable(why)), at(now));
+        };
+        let told = |now| Chain(&breaker.admit(at(now), SECOND).unwrap_err()).to_string();
+        (0..3).for_each(|_| fail_by("no route", 0));
+        let says = "asked again in 1s: the store is unavailable: no route";
+        assert!(told(0).ends_with(says), "{}", told(0));
+        assert!(admits(&breaker, 1));
+        fail_by("connection refused", 1);
+        assert!(told(1).ends_with("connection refused"), "{}", told(1));
     }
 
     #[test]
