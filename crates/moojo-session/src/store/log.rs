@@ -10,8 +10,12 @@ use crate::shown::Chain;
 /// [`SessionManager`](crate::SessionManager) has its own.
 ///
 /// A failure is a warning with the whole [`Chain`] of the error. Another one follows if an outage
-/// becomes a [refusal](StoreErrorKind::Refused), or the other way round. There is one warning a minute
-/// at most, also of what fails and works by turns.
+/// becomes a [refusal](StoreErrorKind::Refused), or the other way round. There is one such warning a
+/// minute at most, also of what fails and works by turns.
+///
+/// [`note`](Self::note) has a second kind of warning, for [records](StoreErrorKind::Corrupt) that cannot
+/// be read: the store works, so it neither begins nor ends a failure. Of these, too, there is one a
+/// minute at most.
 ///
 /// ```
 /// use moojo_session::{StoreError, StoreLog};
@@ -70,8 +74,8 @@ impl StoreLog {
 
     /// How one of many calls ended: it works, or fails for a reason that is not the call's own. What
     /// [timed out](StoreErrorKind::TimedOut) says nothing of the others, and neither does a
-    /// [record](StoreErrorKind::Corrupt) that cannot be read: of these there is a warning of its own, one
-    /// a minute at most, as a sealing key that is missing or wrong shows so.
+    /// [record](StoreErrorKind::Corrupt) that cannot be read: of these there is a warning of its own, as a
+    /// sealing key that is missing or wrong shows so.
     pub fn note<T>(&self, outcome: &Result<T, StoreError>) {
         match outcome {
             Ok(_) => self.works(),
