@@ -9,7 +9,8 @@ use tower::{ServiceBuilder, ServiceExt};
 
 #[allow(dead_code, unused_variables, reason = "it is there to be compiled")]
 async fn lines(http_client: HttpClient, body: Body) -> Result<(), Box<dyn StdError>> {
-    let api_key = ApiKey::new(std::env::var("MOOJO_API_KEY")?)?; // yours, from Moojo
+    let api_key = std::env::var("MOOJO_API_KEY").map_err(|_| "MOOJO_API_KEY is not set")?;
+    let api_key = ApiKey::new(api_key)?; // yours, from Moojo
     let moojo = MoojoClient::builder(api_key.clone()).build()?;
     let sessions = SessionManager::new(MemoryStore::new());
     let login = LoginFlow::new(moojo, sessions.clone());

@@ -45,7 +45,8 @@ pub use builder::MoojoClientBuilder;
 /// use moojo_session::{ApiKey, UserId};
 ///
 /// # async fn main_() -> Result<(), Box<dyn std::error::Error>> {
-/// let moojo = MoojoClient::builder(ApiKey::new(std::env::var("MOOJO_API_KEY")?)?).build()?;
+/// let key = std::env::var("MOOJO_API_KEY").map_err(|_| "MOOJO_API_KEY is not set")?;
+/// let moojo = MoojoClient::builder(ApiKey::new(key)?).build()?;
 /// let phone: PhoneNumber = "+1(555)987-6543".parse()?;
 /// moojo.send_verification_code(&phone).await?;
 /// let code = VerificationCode::new("133575")?;

@@ -6,7 +6,8 @@
 //! use moojo_session::{ApiKey, MemoryStore, SessionManager, UserId};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let moojo = MoojoClient::builder(ApiKey::new(std::env::var("MOOJO_API_KEY")?)?).build()?;
+//! let key = std::env::var("MOOJO_API_KEY").map_err(|_| "MOOJO_API_KEY is not set")?;
+//! let moojo = MoojoClient::builder(ApiKey::new(key)?).build()?;
 //! let sessions = SessionManager::new(MemoryStore::new());
 //! let login = LoginFlow::new(moojo, sessions.clone());
 //!

@@ -9,7 +9,8 @@
 //! use moojo_session_postgres::PostgresStore;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let url = std::env::var("DATABASE_URL")?; // postgres://moojo:…@db.example/moojo
+//! // postgres://moojo:…@db.example/moojo
+//! let url = std::env::var("DATABASE_URL").map_err(|_| "DATABASE_URL is not set")?;
 //! let store = PostgresStore::builder(url).schema("moojo").build()?;
 //! store.migrate().await?;
 //! let sessions = SessionManager::new(store);

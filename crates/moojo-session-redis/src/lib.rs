@@ -11,7 +11,8 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let store = RedisStore::builder(std::env::var("REDIS_URL")?).prefix("tenant-7").build()?;
+//! let url = std::env::var("REDIS_URL").map_err(|_| "REDIS_URL is not set")?;
+//! let store = RedisStore::builder(url).prefix("tenant-7").build()?;
 //! let sessions = SessionManager::new(store.clone());
 //! let alice = UserId::new("alice")?;
 //! let session = sessions.get(&alice).await?;
