@@ -31,8 +31,8 @@ person, she gets one SMS and the calls of all three go on. In the middle one pro
 takes about half a minute and ends with what was counted.
 
     REDIS_URL   a Redis to use, such as redis://:password@127.0.0.1:6379/1. Its keys and channels all
-                begin with `cluster-`. Unless set, a `redis-server` of its own is started, which has to
-                be installed.
+                begin with `cluster-` and a number, and are removed at the end. Unless set, a
+                `redis-server` of its own is started, which has to be installed.
 
 It takes no arguments.";
 

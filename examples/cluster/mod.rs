@@ -69,7 +69,7 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
-/// Runs it on the Redis at this URL, or on one of its own.
+/// Runs it on the Redis at this URL, or on one of its own, and leaves nothing there.
 pub(crate) async fn run(
     plan: &Plan,
     redis: Option<String>,
@@ -79,10 +79,25 @@ pub(crate) async fn run(
     let server = Server::find(redis)?;
     let prefix = format!("cluster-{}", std::process::id());
     server.check(&prefix).await?;
+    let outcome = run_on(&server, &prefix, plan, program, &mut tell).await;
+    if let Err(error) = server.clear(&prefix).await {
+        let why = error.code().unwrap_or_else(|| error.category());
+        tell(format!("\nThe keys that begin with {prefix} stay in Redis until they lapse: {why}."));
+    }
+    outcome
+}
+
+async fn run_on(
+    server: &Server,
+    prefix: &str,
+    plan: &Plan,
+    program: impl Fn() -> Command,
+    mut tell: impl FnMut(String),
+) -> Result<Summary, BoxError> {
     let sim = MoojoSim::builder().token_ttl(plan.token_life).record_limit(1 << 20).start().await?;
     let job = Job {
         redis: server.url.clone(),
-        prefix,
+        prefix: prefix.to_owned(),
         moojo: sim.base_url(),
         key: sim.api_key().to_owned(),
         users: plan.users,

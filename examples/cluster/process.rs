@@ -178,13 +178,14 @@ impl Job {
     }
 
     fn from_env() -> Result<Self, BoxError> {
+        let told = |name| env::var(name).map_err(|_| format!("{name} is not set"));
         Ok(Self {
-            redis: env::var("CLUSTER_REDIS")?,
-            prefix: env::var("CLUSTER_PREFIX")?,
-            moojo: env::var("CLUSTER_MOOJO")?,
-            key: env::var("CLUSTER_KEY")?,
-            users: env::var("CLUSTER_USERS")?.parse()?,
-            pause_millis: env::var("CLUSTER_PAUSE")?.parse()?,
+            redis: told("CLUSTER_REDIS")?,
+            prefix: told("CLUSTER_PREFIX")?,
+            moojo: told("CLUSTER_MOOJO")?,
+            key: told("CLUSTER_KEY")?,
+            users: told("CLUSTER_USERS")?.parse()?,
+            pause_millis: told("CLUSTER_PAUSE")?.parse()?,
         })
     }
 }

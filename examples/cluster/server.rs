@@ -6,6 +6,7 @@ use moojo_examples::BoxError;
 use moojo_session::{Chain, redacted_url};
 use moojo_session_redis::RedisStore;
 use moojo_testkit::Redis;
+use redis::RedisError;
 
 /// Where it is, and the server itself if it was started for this.
 pub(super) struct Server {
@@ -14,9 +15,9 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The one at `url`, or one that is started.
+    /// The one at `url`, or one that is started. A variable that is empty counts as unset.
     pub(super) fn find(url: Option<String>) -> Result<Self, BoxError> {
-        if let Some(url) = url {
+        if let Some(url) = url.filter(|url| !url.is_empty()) {
             return Ok(Self { url, _own: None });
         }
         let version = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
@@ -40,5 +41,25 @@ impl Server {
             let why = Chain(&error);
             format!("the Redis at {named} (REDIS_URL) cannot be used: {why}").into()
         })
+    }
+
+    /// Removes what stands under `prefix`, and nothing else. An application leaves that to Redis: all of
+    /// it lapses.
+    pub(super) async fn clear(&self, prefix: &str) -> Result<(), RedisError> {
+        let mut redis =
+            redis::Client::open(self.url.as_str())?.get_multiplexed_async_connection().await?;
+        let mut cursor = 0_u64;
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(format!("{prefix}:*")).arg("COUNT").arg(1000);
+            let (next, keys): (u64, Vec<String>) = scan.query_async(&mut redis).await?;
+            if !keys.is_empty() {
+                redis::cmd("DEL").arg(keys).exec_async(&mut redis).await?;
+            }
+            if next == 0 {
+                return Ok(());
+            }
+            cursor = next;
+        }
     }
 }

@@ -21,7 +21,7 @@ fn process() {
     }
 }
 
-async fn run(plan: &Plan) -> Summary {
+async fn run(plan: &Plan, redis: Option<String>) -> Summary {
     let program = env::current_exe().unwrap();
     let again = || {
         let mut process = Command::new(&program);
@@ -30,7 +30,7 @@ async fn run(plan: &Plan) -> Summary {
     };
     let mut told = String::new();
     let tell = |line: String| told.push_str(&(line + "\n"));
-    let summary = cluster::run(plan, env::var("REDIS_URL").ok(), again, tell).await.unwrap();
+    let summary = cluster::run(plan, redis, again, tell).await.unwrap();
     println!("{summary}");
     assert!(summary.is_good(), "{told}\n{summary:?}");
     summary
@@ -39,7 +39,10 @@ async fn run(plan: &Plan) -> Summary {
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_1_and_7_to_11_hold_over_three_processes() {
     let plan = Plan { users: 10, seconds: 12, kills: Vec::new(), ..Plan::default() };
-    let summary = run(&plan).await;
+    let redis = moojo_testkit::Redis::start();
+    redis.say("SET cluster-of-others theirs").unwrap();
+    let summary = run(&plan, Some(redis.url())).await;
+    assert_eq!(redis.say("KEYS *").unwrap(), "*1\r\n$17\r\ncluster-of-others\r\n");
     assert!(summary.codes >= 2 * plan.users, "{summary}");
     assert!(summary.codes - summary.logins <= plan.users, "{summary}");
 }
@@ -58,7 +61,8 @@ async fn rules_1_and_7_to_11_hold_while_processes_are_killed() {
         kills,
         restart: true,
     };
-    let summary = run(&plan).await;
+    // A variable that is set to nothing is not set: it starts one of its own.
+    let summary = run(&plan, Some(String::new())).await;
     assert!(summary.calls() >= 200_000, "{summary}");
     assert!(summary.kills >= 16, "{summary}");
     // What went with a process had just been typed there.
