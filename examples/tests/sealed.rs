@@ -40,7 +40,9 @@ async fn a_login(sealing: Sealing) -> (String, Vec<u8>) {
     let code = VerificationCode::new(&sim.last_code("+1(555)987-6543").unwrap()).unwrap();
     let (other_login, other_sessions) = set_up(store.clone(), moojo);
     let session = other_login.verify(&alice, &code).await.unwrap();
-    assert_eq!(sessions.get(&alice).await.unwrap(), session);
+    // The feed tells of the login: so long it is remembered here that there was no session.
+    let found = sessions.wait(&alice, Duration::from_secs(20)).await.unwrap();
+    assert_eq!(found, session);
     assert_eq!(store.count().await.unwrap(), 1);
 
     let token = session.access_token().expose_secret().to_owned();
