@@ -160,7 +160,8 @@ impl SessionManager {
     ///
     /// # Errors
     /// [`Error::Store`] if the store fails or does not answer in time. This process then asks the
-    /// store before it uses the session again.
+    /// store before it uses the session again; if that still has it, it is in use again. So call this
+    /// again until it succeeds.
     pub async fn revoke(&self, user: &UserId) -> Result<bool, Error> {
         self.0.revoke(user).await
     }
