@@ -2,8 +2,6 @@
 //! error and every `Debug` on the way, is captured and searched for the secrets that went through.
 
 use std::fmt::{Debug, Write as _};
-use std::io;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -15,8 +13,8 @@ use moojo_session::{
     ApiKey, ManualClock, MemoryStore, OnReauth, SessionLayer, SessionManager, UserId,
 };
 use moojo_sim::{Fault, FaultKind, Malformed, MoojoSim};
+use moojo_testkit::Log;
 use tower::{Layer, ServiceExt};
-use tracing_subscriber::fmt::MakeWriter;
 
 const KEY: &str = "planted-api-key-93f1";
 const JWT: &str = "plantedjwteyJhbGciOi";
@@ -24,13 +22,14 @@ const JWT: &str = "plantedjwteyJhbGciOi";
 const PHONE: &str = "+1(555)987-6543";
 const PHONE_FORMS: [&str; 3] = ["5559876543", "987-6543", "9876543"];
 
-/// All that was printed.
-#[derive(Clone, Default)]
-struct Printed(Arc<Mutex<String>>);
+/// All that was printed: what is logged, what goes through the `log` crate too (rustls, the HTTP client),
+/// and more that the test adds.
+#[derive(Clone)]
+struct Printed(Log);
 
 impl Printed {
     fn note(&self, what: &str) {
-        self.0.lock().unwrap().push_str(what);
+        self.0.note(what);
     }
 
     /// A value as it may land in a log: `Debug`, and for errors the whole chain of `Display`.
@@ -46,42 +45,11 @@ impl Printed {
             error = link.source();
         }
     }
-
-    fn text(&self) -> String {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-impl io::Write for Printed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.note(&String::from_utf8_lossy(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Printed {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
 }
 
 #[tokio::test]
 async fn rule_13_no_secret_in_anything_printed() {
-    let printed = Printed::default();
-    // Takes what goes through the `log` crate too (rustls, the HTTP client).
-    tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(printed.clone())
-        .with_ansi(false)
-        // Its microseconds would now and then be somebody's code.
-        .without_time()
-        .init();
+    let printed = Printed(Log::of_process());
     let panics = printed.clone();
     std::panic::set_hook(Box::new(move |panic| panics.note(&format!("{panic}\n"))));
 
@@ -179,7 +147,7 @@ async fn rule_13_no_secret_in_anything_printed() {
     }
 
     drop(std::panic::take_hook());
-    let text = printed.text();
+    let text = printed.0.text();
     assert!(text.contains("session event"), "the library's own tracing was captured");
     assert!(secrets.len() > 50, "the flows went through");
     secrets.sort();

@@ -3,10 +3,11 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Fake, Log, TOKEN, alice, builder, clock, shown};
+use common::{Fake, TOKEN, alice, builder, clock, shown};
 use http::{HeaderValue, Response, StatusCode};
 use moojo_otp::{FirebaseJwt, LoginFlow, PhoneNumber, VerificationCode};
 use moojo_session::{MemoryStore, SessionManager};
+use moojo_testkit::Log;
 use proptest::prelude::*;
 
 const KEY: &str = "planted-api-key";
@@ -135,8 +136,7 @@ proptest! {
     fn rule_13_no_answer_panics_or_shows_a_secret(answer in answer()) {
         let phone: PhoneNumber = PHONE.parse().unwrap();
         let (code, jwt) = (VerificationCode::new(CODE).unwrap(), FirebaseJwt::new(JWT).unwrap());
-        let log = Log::default();
-        let logged = log.start();
+        let (log, logged) = Log::of_thread();
         let fake = Fake::new();
         let texts = run(async {
             let moojo = builder(&fake, &clock()).build().unwrap();

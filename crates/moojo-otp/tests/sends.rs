@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{
-    Fake, NOW, SEND, World, alice, at, builder, cut, not_sent, phone, refused, shown, world,
-    world_with,
+    Fake, NOW, SEND, Unwritten, World, alice, at, builder, cut, not_sent, phone, refused, shown,
+    world, world_with,
 };
 use moojo_otp::{FirebaseJwt, InvalidPrefix, LoginError, LoginFlow, LoginFlowBuilder, PhoneNumber};
 use moojo_session::{
-    Admission, Challenge, ChallengeStore, Clock, ManualClock, MemoryChallengeStore, MemoryStore,
-    Quota, Revision, SessionManager, StoreError, UserId, async_trait,
+    Admission, ChallengeStore, Clock, ManualClock, MemoryChallengeStore, MemoryStore, Quota,
+    SessionManager, UserId,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -137,42 +137,11 @@ async fn rule_12_a_limit_that_refuses_leaves_the_others_as_they_were() {
     assert_eq!(all_counted(&world).await, [1, 1, 1]);
 }
 
-/// A store in which others are always faster.
-#[derive(Debug)]
-struct Busy(MemoryChallengeStore);
-
-#[async_trait]
-impl ChallengeStore for Busy {
-    async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
-        self.0.load(user).await
-    }
-
-    async fn swap(
-        &self,
-        _: Option<Revision>,
-        _: &Challenge,
-        _: DateTime<Utc>,
-    ) -> Result<bool, StoreError> {
-        Ok(false)
-    }
-
-    async fn remove(&self, user: &UserId, expected: Revision) -> Result<bool, StoreError> {
-        self.0.remove(user, expected).await
-    }
-
-    async fn admit(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<Admission, StoreError> {
-        self.0.admit(quota, now).await
-    }
-
-    async fn give_back(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.0.give_back(quota, now).await
-    }
-}
-
 #[tokio::test]
 async fn rule_12_a_send_that_could_not_be_recorded_is_not_counted() {
     let store = MemoryChallengeStore::new();
-    let busy = Busy(store.clone());
+    // Others are always faster.
+    let busy = Unwritten { memory: store.clone(), swap: Ok(false) };
     let world = world_with(MemoryStore::new(), |flow| acme(flow, 10).challenges(busy));
     let world = World { challenges: store, ..world };
     assert!(matches!(world.send().await, Err(LoginError::Contended)));

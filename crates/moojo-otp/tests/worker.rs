@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use common::{
-    AUTHENTICATE, Failing, Log, SEND, World, alice, not_sent, phone, refused, sent, world,
-    world_with,
+    AUTHENTICATE, Failing, SEND, World, alice, not_sent, phone, refused, sent, world, world_with,
 };
 use moojo_otp::{
     Ask, LoginFlowBuilder, LoginWorker, People, PersonReply, PhoneNumber, VerificationCode,
 };
 use moojo_session::{AccessToken, Clock, Error, MemoryStore, Session, UserId, async_trait};
+use moojo_testkit::Log;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -368,8 +368,8 @@ async fn a_login_that_waits_to_be_saved_displaces_no_newer_one() {
 
 #[tokio::test]
 async fn why_a_person_could_not_be_asked_is_logged_with_all_sources() {
-    let (world, log) = (world(), Log::default());
-    let logged = log.start();
+    let world = world();
+    let (log, _guard) = Log::of_thread();
     for _ in 0..3 {
         world.fake.then(not_sent());
     }
@@ -381,22 +381,20 @@ async fn why_a_person_could_not_be_asked_is_logged_with_all_sources() {
         world.pass(1);
     }
     turns().await;
-    drop(logged);
-    let log = log.text();
-    let line = log.lines().find(|line| line.contains("could not be asked")).expect(&log);
-    assert!(line.contains("WARN") && line.contains("connection refused"), "{line}");
+    let warned = log.lines_with(&["WARN", "could not be asked", "connection refused"]);
+    assert!(!warned.is_empty(), "{}", log.text());
 }
 
 #[tokio::test]
 async fn that_a_code_was_asked_for_a_moment_ago_is_no_warning() {
-    let (world, log) = (world(), Log::default());
+    let world = world();
     world.send().await.unwrap();
     let session = world.verify("133575").await.unwrap();
     world.pass(1);
     world.sessions.reject(&session).await.unwrap();
     world.sessions.get(&alice()).await.unwrap_err();
 
-    let logged = log.start();
+    let (log, _guard) = Log::of_thread();
     let people = Silent(watch::Sender::new(0));
     tokio::spawn(LoginWorker::new(world.flow.clone(), people).run());
     turns().await;
@@ -404,7 +402,6 @@ async fn that_a_code_was_asked_for_a_moment_ago_is_no_warning() {
     world.pass(31);
     turns().await;
     assert_eq!(world.fake.count(SEND), 2, "it was put aside until then");
-    drop(logged);
     let log = log.text();
     assert!(log.contains("cannot be asked yet") && !log.contains("WARN"), "{log}");
 }

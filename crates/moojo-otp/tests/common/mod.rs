@@ -14,13 +14,10 @@ use moojo_otp::{MoojoClient, MoojoClientBuilder, PhoneNumber, Transport, Transpo
 use moojo_session::{ApiKey, Clock, ManualClock, UserId, async_trait};
 use tokio::sync::{Semaphore, watch};
 
-mod log;
 mod world;
 
 #[allow(unused_imports, reason = "every test binary uses a part of it")]
-pub(crate) use log::Log;
-#[allow(unused_imports, reason = "every test binary uses a part of it")]
-pub(crate) use world::{Failing, World, world, world_with};
+pub(crate) use world::{Failing, Unwritten, World, world, world_with};
 
 pub(crate) const NOW: &str = "2025-02-16T13:12:52.555Z";
 pub(crate) const TOKEN: &str = "6c0350a00925b9bbd3408a4e382c2790aa92accff189e7735fdf2a3d4dc67b08";

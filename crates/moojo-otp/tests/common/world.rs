@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use moojo_otp::{LoginError, LoginFlow, LoginFlowBuilder, VerificationCode};
 use moojo_session::{
-    Challenge, ChallengeStore, ManualClock, MemoryChallengeStore, MemoryStore, Session, SessionId,
-    SessionManager, SessionStore, StoreError, UserId, async_trait,
+    Admission, Challenge, ChallengeStore, ManualClock, MemoryChallengeStore, MemoryStore, Quota,
+    Revision, Session, SessionId, SessionManager, SessionStore, StoreError, UserId, async_trait,
 };
 
 use super::{Fake, alice, builder, clock, phone};
@@ -52,6 +53,42 @@ impl World {
 
     pub(crate) fn pass(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+/// A store of logins which can be read, which counts, and in which none is ever written: this comes of
+/// it.
+#[derive(Debug)]
+pub(crate) struct Unwritten {
+    pub(crate) memory: MemoryChallengeStore,
+    pub(crate) swap: Result<bool, StoreError>,
+}
+
+#[async_trait]
+impl ChallengeStore for Unwritten {
+    async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
+        self.memory.load(user).await
+    }
+
+    async fn swap(
+        &self,
+        _: Option<Revision>,
+        _: &Challenge,
+        _: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        self.swap.clone()
+    }
+
+    async fn remove(&self, user: &UserId, expected: Revision) -> Result<bool, StoreError> {
+        self.memory.remove(user, expected).await
+    }
+
+    async fn admit(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<Admission, StoreError> {
+        self.memory.admit(quota, now).await
+    }
+
+    async fn give_back(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.memory.give_back(quota, now).await
     }
 }
 
