@@ -51,8 +51,8 @@ impl Wire {
         let settings = format!(
             "set statement_timeout = {}; set lock_timeout = {}; \
              set default_transaction_isolation = 'read committed'; set search_path = pg_catalog",
-            limit.mul_f32(0.8).as_millis().max(1),
-            limit.mul_f32(0.5).as_millis().max(1),
+            server_millis(limit.mul_f32(0.8)),
+            server_millis(limit.mul_f32(0.5)),
         );
         client.batch_execute(&settings).await?;
         let own = "select pid, backend_start, pg_is_in_recovery(), \
@@ -135,6 +135,11 @@ impl Wire {
     pub(super) async fn given_up(&self) {
         self.given_up.notified().await;
     }
+}
+
+/// A time limit as the server takes it: not none, and no longer than 24 days.
+fn server_millis(limit: Duration) -> i32 {
+    i32::try_from(limit.as_millis()).unwrap_or(i32::MAX).max(1)
 }
 
 /// Reads and writes for a connection, until it is dropped.

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use fastrand::Rng;
-use moojo_session::{Session, SessionStore, StoreError, StoreErrorKind};
+use futures_util::future::join_all;
+use moojo_session::{Session, SessionAdmin, SessionStore, StoreError, StoreErrorKind};
 use moojo_session_postgres::PostgresStore;
 use moojo_testkit::Postgres;
 use tokio::runtime::Runtime;
@@ -258,4 +260,27 @@ async fn a_load_sees_what_was_saved_before_it_began() {
     for task in tasks {
         task.await.unwrap();
     }
+}
+
+/// "No limit" is a limit that neither a clock nor the server can hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_10_a_limit_may_be_as_long_as_can_be() {
+    let mut server = Postgres::start(&[]).await;
+    let store = builder(&server.url())
+        .operation_timeout(Duration::MAX)
+        .connect_timeout(Duration::MAX)
+        .build()
+        .unwrap();
+    let mut feed = store.changes();
+    let alice = login("alice");
+    store.save(&alice).await.unwrap();
+    let users = std::iter::repeat_with(|| alice.user());
+    for loaded in join_all(users.take(100).map(|user| store.load(user))).await {
+        assert_eq!(loaded.unwrap().as_ref(), Some(&alice));
+    }
+    assert_eq!(store.count().await.unwrap(), 1);
+    assert!(feed.next().await.is_some());
+    // Also for those connections that come after the first.
+    server.restart().await;
+    eventually("the store works again", async || store.load(alice.user()).await.is_ok()).await;
 }
