@@ -8,6 +8,7 @@ use moojo_session::{
     ChallengeStore, KeyRing, MemoryChallengeStore, MemoryStore, SealedStore, SealingKey,
     StoreErrorKind,
 };
+use moojo_testkit::Log;
 
 fn sealed(backend: &MemoryChallengeStore) -> SealedStore<MemoryChallengeStore> {
     let keys = KeyRing::new(SealingKey::new("one", &[1; 32]).unwrap());
@@ -47,4 +48,18 @@ async fn one_that_has_lapsed_is_no_hindrance() {
     without.pass(3600);
     without.send().await.unwrap();
     without.verify("133575").await.unwrap();
+}
+
+/// Nobody but the caller would know it: the store itself has answered well.
+#[tokio::test]
+async fn it_is_warned_of() {
+    let (log, _guard) = Log::of_thread();
+    let without = world();
+    let with = world_with(MemoryStore::new(), |flow| flow.challenges(sealed(&without.challenges)));
+    with.send().await.unwrap();
+    for _ in 0..3 {
+        assert_corrupt(without.verify("133575").await);
+    }
+    let warned = log.lines_with(&["WARN", "a record that cannot be read", "it may be sealed"]);
+    assert_eq!(warned.len(), 1, "{:?}", log.lines_with(&[]));
 }

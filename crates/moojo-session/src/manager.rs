@@ -372,12 +372,6 @@ impl Inner {
         outcome
     }
 
-    /// One load, unless the store is resting. Changes are always made: somebody has typed a code.
-    async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
-        self.breaker.admit(self.moment(), self.store_timeout)?;
-        self.limited(Call::Load, self.store.load(user)).await
-    }
-
     fn emit(&self, event: Event) {
         tracing::debug!(?event, "session event");
         // An error says that nobody listens.

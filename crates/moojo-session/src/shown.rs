@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 /// An error with all its sources, for a log: `Display` shows their texts one after the other,
 /// parted by `: `. Our own errors show only what they say themselves, as is the custom.
@@ -28,6 +29,24 @@ impl fmt::Display for Chain<'_> {
             source = error.source();
         }
         Ok(())
+    }
+}
+
+/// Lets one of many lines of a kind through a minute.
+#[derive(Debug, Default)]
+pub(crate) struct Rarely(Option<Duration>);
+
+impl Rarely {
+    const PAUSE: Duration = Duration::from_secs(60);
+
+    /// Whether one that comes now, as counted from whenever, is to be said. The next is then a minute
+    /// later.
+    pub(crate) fn lets_through(&mut self, now: Duration) -> bool {
+        let is_due = self.0.is_none_or(|last| now >= last.saturating_add(Self::PAUSE));
+        if is_due {
+            self.0 = Some(now);
+        }
+        is_due
     }
 }
 

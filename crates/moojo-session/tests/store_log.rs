@@ -1,15 +1,25 @@
-//! What the log says of a store that refuses: who runs it sees that, and not with every call.
+//! What the log says of a store that does not do what it is asked: who runs it sees that, and not with
+//! every call.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
+use common::queue::{MINUTE, claim, want};
+use common::{fresh, session, setup, turns, user};
 use moojo_session::{
-    AccessToken, DeclineReason, Error, Lease, LeaseHolder, LeaseStore, MemoryLeaseStore,
-    MemoryStore, Session, SessionId, SessionManager, SessionStore, StoreError, UserId, async_trait,
+    DeclineReason, Error, Lease, LeaseHolder, LeaseStore, MemoryLeaseStore, MemoryStore, Session,
+    SessionId, SessionManager, SessionStore, StoreError, UserId, async_trait,
 };
 use moojo_testkit::Log;
 use parking_lot::Mutex;
-use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Notify;
+
+fn login(user: &UserId) -> Session {
+    session(user, "planted", Utc::now() + TimeDelta::hours(2))
+}
 
 /// A store that may do what is listed.
 #[derive(Debug, Clone)]
@@ -59,10 +69,8 @@ async fn a_store_that_refuses_is_warned_of_once_for_each_kind_of_call() {
     let (log, _guard) = Log::of_thread();
     let store = Guarded::new();
     let sessions = SessionManager::new(store.clone());
-    let alice = UserId::new("alice").unwrap();
-    let token = AccessToken::new("planted").unwrap();
-    let ends = Utc::now() + TimeDelta::hours(2);
-    let session = Session::builder(alice.clone(), token).expires_at(ends).build().unwrap();
+    let alice = user("alice");
+    let session = login(&alice);
 
     for _ in 0..20 {
         assert!(matches!(sessions.get(&alice).await, Err(Error::Store(_))));
@@ -92,23 +100,46 @@ async fn a_store_that_refuses_is_warned_of_once_for_each_kind_of_call() {
     assert!(log.lines_with(&["planted"]).is_empty(), "rule 13");
 }
 
-/// Leases that may be taken and not cleared, as by a user without the right to delete.
-#[derive(Debug)]
-struct Kept(MemoryLeaseStore, Arc<Notify>);
+/// Leases of which one thing is refused, as to a user without the right.
+#[derive(Debug, Clone)]
+struct Barred {
+    memory: MemoryLeaseStore,
+    refuses: &'static str,
+    refused: Arc<Notify>,
+    /// Whoever has it lets no lease be taken meanwhile.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Barred {
+    fn new(refuses: &'static str) -> Self {
+        let memory = MemoryLeaseStore::new();
+        Self { memory, refuses, refused: Arc::default(), turn: Arc::default() }
+    }
+
+    fn check(&self, what: &str) -> Result<(), StoreError> {
+        if what != self.refuses {
+            return Ok(());
+        }
+        self.refused.notify_one();
+        Err(StoreError::refused(format!("no permission to {what}")))
+    }
+}
 
 #[async_trait]
-impl LeaseStore for Kept {
+impl LeaseStore for Barred {
     async fn acquire(
         &self,
         user: &UserId,
         holder: LeaseHolder,
         time: Duration,
     ) -> Result<Lease, StoreError> {
-        self.0.acquire(user, holder, time).await
+        let _turn = self.turn.lock().await;
+        self.memory.acquire(user, holder, time).await
     }
 
     async fn release(&self, user: &UserId, holder: LeaseHolder) -> Result<bool, StoreError> {
-        self.0.release(user, holder).await
+        self.check("release")?;
+        self.memory.release(user, holder).await
     }
 
     async fn decline(
@@ -118,35 +149,90 @@ impl LeaseStore for Kept {
         reason: DeclineReason,
         time: Duration,
     ) -> Result<bool, StoreError> {
-        self.0.decline(user, holder, reason, time).await
+        self.memory.decline(user, holder, reason, time).await
     }
 
-    async fn clear(&self, _: &UserId) -> Result<(), StoreError> {
-        self.1.notify_one();
-        Err(StoreError::refused("no permission to clear"))
+    async fn clear(&self, user: &UserId) -> Result<(), StoreError> {
+        self.check("clear")?;
+        self.memory.clear(user).await
     }
 }
 
 #[tokio::test]
 async fn leases_that_cannot_be_cleared_are_not_said_to_work_again() {
     let (log, _guard) = Log::of_thread();
-    let cleared = Arc::new(Notify::new());
-    let leases = Kept(MemoryLeaseStore::new(), Arc::clone(&cleared));
-    let sessions = SessionManager::builder(MemoryStore::new()).leases(leases).build();
-    for name in ["alice", "bob", "carol"] {
-        let user = UserId::new(name).unwrap();
+    let leases = Barred::new("clear");
+    let sessions = SessionManager::builder(MemoryStore::new()).leases(leases.clone()).build();
+    for user in ["alice", "bob", "carol"].map(user) {
         let waiting = sessions.wait(&user, Duration::from_secs(60));
         let login = async {
             let claim = sessions.reauth_queue().next().await;
-            let token = AccessToken::new("planted").unwrap();
-            let ends = Utc::now() + TimeDelta::hours(2);
-            let session = Session::builder(user.clone(), token).expires_at(ends).build().unwrap();
-            claim.answer(session).await.unwrap();
-            cleared.notified().await;
+            claim.answer(login(&user)).await.unwrap();
+            leases.refused.notified().await;
         };
         let (got, ()) = tokio::join!(waiting, login);
         got.unwrap();
     }
     assert_eq!(log.lines_with(&["the session store works again"]), [""; 0]);
     assert_eq!(log.lines_with(&["WARN"]).len(), 1, "{:?}", log.lines_with(&[]));
+}
+
+/// Nothing was asked of the store then.
+#[tokio::test]
+async fn a_lease_that_is_not_given_back_after_all_says_nothing_of_the_store() {
+    let (log, _guard) = Log::of_thread();
+    let leases = Barred::new("release");
+    let sessions = SessionManager::builder(MemoryStore::new()).leases(leases.clone()).build();
+    let (queue, alice) = (sessions.reauth_queue(), user("alice"));
+    want(&sessions, &alice).await;
+    assert!(claim(&queue).await.close_unless_awaited());
+    leases.refused.notified().await;
+
+    want(&sessions, &alice).await;
+    let held = claim(&queue).await;
+    let turn = leases.turn.lock().await;
+    held.renew(MINUTE).unwrap();
+    assert!(held.close_unless_awaited());
+    // She is in the queue again before the lease goes back, which is after it was prolonged.
+    want(&sessions, &alice).await;
+    drop(turn);
+    turns().await;
+    assert_eq!(log.lines_with(&["the session store works again"]), [""; 0]);
+    assert_eq!(log.lines_with(&["WARN"]).len(), 1, "{:?}", log.lines_with(&[]));
+}
+
+/// Though it answers others, so that nothing else warns of it.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_put_aside_again_and_again_is_warned_of_once_a_minute() {
+    let (log, _guard) = Log::of_thread();
+    let (sessions, store, clock) = setup();
+    let (queue, alice) = (sessions.reauth_queue(), user("alice"));
+    want(&sessions, &alice).await;
+    let warned = || log.lines_with(&["WARN", "a login request is put aside", "user=alice"]);
+    for round in 0..31 {
+        store.hang(true);
+        assert!(queue.try_next().await.is_none());
+        store.hang(false);
+        assert!(sessions.get(&user("bob")).await.is_err());
+        assert!(queue.claim(&user("bob")).await.is_some());
+        assert_eq!(warned().len(), if round < 30 { 1 } else { 2 }, "{round}");
+        clock.advance(Duration::from_secs(2));
+    }
+    assert!(warned()[0].contains("the store did not answer in time"), "{:?}", warned());
+    assert_eq!(log.lines_with(&["WARN"]).len(), 2, "{:?}", log.lines_with(&[]));
+}
+
+#[tokio::test]
+async fn what_the_store_gives_and_nobody_can_use_is_warned_of() {
+    let (log, _guard) = Log::of_thread();
+    let (sessions, store, clock) = setup();
+    let alice = user("alice");
+    store.forge(&alice, fresh(&user("bob"), "planted", &clock));
+    for _ in 0..20 {
+        assert!(matches!(sessions.get(&alice).await, Err(Error::Store(_))));
+    }
+    let warned = log.lines_with(&["WARN", "has a record that cannot be read", "what=\"load\""]);
+    assert_eq!(warned.len(), 1, "{:?}", log.lines_with(&[]));
+    assert!(warned[0].contains("the session of another user"), "{warned:?}");
+    assert!(log.lines_with(&["planted"]).is_empty(), "rule 13");
 }

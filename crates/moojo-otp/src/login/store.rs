@@ -53,12 +53,17 @@ impl Challenges {
     /// The user's record. One that no number can be read from, as a sealed one where there is no
     /// `SealedStore`, is nobody's to go on with: what was written over it would open for nobody.
     pub(super) async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
-        let found = self.limited(&self.logs.load, self.store.load(user)).await?;
-        let under_way = found.as_ref().filter(|found| self.clock.now() < found.lapses_at());
-        if under_way.is_some_and(|found| PhoneNumber::from_kept(found.expose_address()).is_none()) {
-            return Err(StoreError::corrupt("the address is no phone number: it may be sealed"));
-        }
-        Ok(found)
+        let read = async {
+            let found = self.store.load(user).await?;
+            let under_way = found.as_ref().filter(|found| self.clock.now() < found.lapses_at());
+            let is_number = |kept: &str| PhoneNumber::from_kept(kept).is_some();
+            if under_way.is_some_and(|found| !is_number(found.expose_address())) {
+                let why = "the address is no phone number: it may be sealed";
+                return Err(StoreError::corrupt(why));
+            }
+            Ok(found)
+        };
+        self.limited(&self.logs.load, read).await
     }
 
     pub(super) async fn swap(

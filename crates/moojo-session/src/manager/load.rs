@@ -10,6 +10,7 @@ use super::breaker::is_outage;
 use super::events::Event;
 use super::queue::Want;
 use super::slot::{Load, Loaded, Locked, Slot, SlotRef};
+use super::trouble::Call;
 use crate::error::Error;
 use crate::reauth::{ReauthReason, ReauthRequired};
 use crate::session::Session;
@@ -98,6 +99,13 @@ impl Inner {
             }
         }
         Err(changes_too_fast().into())
+    }
+
+    /// One load, unless the store is resting. Changes are always made: somebody has typed a code.
+    pub(super) async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
+        self.breaker.admit(self.moment(), self.store_timeout)?;
+        let read = async { usable(self.store.load(user).await?, user) };
+        self.limited(Call::Load, read).await
     }
 
     /// Whether there still is no session, as a load found at `version`.
@@ -211,16 +219,6 @@ impl LoadTask {
         let Some(session) = found else {
             return self.nothing(slot, false, epoch, may_renew);
         };
-        if session.user() != self.slot.user() {
-            // Rule 1. Not cached, not used, and no reason to prompt anybody.
-            let error = StoreError::corrupt("the store gave the session of another user");
-            return Settled::Over(Loaded::Failed(error));
-        }
-        if session.is_sealed() {
-            // It would go out as it is, be refused, and be removed for those who can open it.
-            let error = StoreError::corrupt("the token is sealed, and no SealedStore is in front");
-            return Settled::Over(Loaded::Failed(error));
-        }
         if slot.is_refused(session.id()) {
             return Settled::Changed;
         }
@@ -268,6 +266,21 @@ impl Drop for LoadTask {
         if self.result.borrow().is_none() {
             self.slot.lock().end_load(&self.load);
         }
+    }
+}
+
+/// What the store gave. What nobody can use is not cached, and no reason to prompt anybody.
+fn usable(found: Option<Session>, user: &UserId) -> Result<Option<Session>, StoreError> {
+    match &found {
+        // Rule 1.
+        Some(session) if session.user() != user => {
+            Err(StoreError::corrupt("the store gave the session of another user"))
+        }
+        // It would go out as it is, be refused, and be removed for those who can open it.
+        Some(session) if session.is_sealed() => {
+            Err(StoreError::corrupt("the token is sealed, and no SealedStore is in front"))
+        }
+        _ => Ok(found),
     }
 }
 

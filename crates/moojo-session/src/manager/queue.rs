@@ -15,7 +15,6 @@ use crate::error::{Error, Limit};
 use crate::lease::Lease;
 use crate::reauth::{DeclineReason, Purpose, ReauthReason};
 use crate::session::Session;
-use crate::shown::Chain;
 use crate::sync::{AtomicUsize, Mutex};
 use crate::user::UserId;
 
@@ -294,9 +293,8 @@ impl ReauthQueue {
                 }
                 // Nobody knows whether it is needed: nobody is prompted (rule 6).
                 Err(error) => {
-                    let (request, error) = (claim.request(), Chain(&error));
-                    // The store's log warns of it, once for all.
-                    tracing::debug!(user = %request.user(), %error, "a login request is put aside");
+                    let now = Duration::from_nanos(inner.moment());
+                    inner.trouble.note_put_aside(claim.request().user(), &error, now);
                     claim.put_aside(STORE_PAUSE);
                     if user.is_some() {
                         return None;

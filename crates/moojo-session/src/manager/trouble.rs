@@ -1,6 +1,12 @@
 //! What the log says of a store that does not do what it is asked: whoever set it up has to see that.
 
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::shown::{Chain, Rarely};
 use crate::store::{StoreError, StoreErrorKind, StoreLog};
+use crate::sync::Mutex;
+use crate::user::UserId;
 
 /// A log for each kind of call: permissions differ, and one that works says nothing of another.
 #[derive(Debug)]
@@ -12,6 +18,7 @@ pub(super) struct Trouble {
     release: StoreLog,
     decline: StoreLog,
     clear: StoreLog,
+    put_aside: Mutex<Rarely>,
 }
 
 /// What the store was asked for.
@@ -41,6 +48,7 @@ impl Trouble {
             release: StoreLog::new("release a lease"),
             decline: StoreLog::new("decline"),
             clear: StoreLog::new("clear a lease"),
+            put_aside: Mutex::default(),
         }
     }
 
@@ -65,6 +73,19 @@ impl Trouble {
         match outcome {
             Ok(_) => log.works(),
             Err(error) => log.fails(error),
+        }
+    }
+
+    /// A user is not asked to log in, as it could not be found out whether that is needed. Nobody but
+    /// the log gets the error, and no other log tells of each kind: a call of many that took too long,
+    /// a limit of the manager. So this is a warning whatever it was, but one a minute at most.
+    pub(super) fn note_put_aside(&self, user: &UserId, error: &Error, now: Duration) {
+        let is_due = self.put_aside.lock().lets_through(now);
+        let error = Chain(error);
+        if is_due {
+            tracing::warn!(%user, %error, "a login request is put aside");
+        } else {
+            tracing::debug!(%user, %error, "a login request is put aside");
         }
     }
 }

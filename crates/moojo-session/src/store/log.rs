@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::{StoreError, StoreErrorKind};
-use crate::shown::Chain;
+use crate::shown::{Chain, Rarely};
 
 /// Says in the log that something that a store does fails, and that it works again: once each,
 /// however often it is tried. For whoever calls a store or writes one with a change feed; the
@@ -38,8 +38,8 @@ pub struct StoreLog {
 #[derive(Debug, Default)]
 struct Said {
     failure: Option<Failure>,
-    last: Option<Duration>,
-    last_corrupt: Option<Duration>,
+    failures: Rarely,
+    corrupt: Rarely,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,13 +56,8 @@ impl StoreLog {
 
     /// It failed: a warning, or a line at `DEBUG` if that was said already.
     pub fn fails(&self, error: &StoreError) {
-        let is_new = self.said.lock().fails(error.kind(), self.since.elapsed());
-        let (what, error) = (self.what, Chain(error));
-        if is_new {
-            tracing::warn!(what, %error, "the session store fails");
-        } else {
-            tracing::debug!(what, %error, "the session store still fails");
-        }
+        let is_due = self.said.lock().fails(error.kind(), self.since.elapsed());
+        self.say(is_due, error, "the session store fails");
     }
 
     /// It worked: a line at `INFO` if it was said that it fails.
@@ -88,41 +83,32 @@ impl StoreLog {
     }
 
     fn meets_corrupt(&self, error: &StoreError) {
-        let is_due = self.said.lock().corrupt(self.since.elapsed());
+        let is_due = self.said.lock().corrupt.lets_through(self.since.elapsed());
+        self.say(is_due, error, "the session store has a record that cannot be read");
+    }
+
+    fn say(&self, is_due: bool, error: &StoreError, line: &str) {
         let (what, error) = (self.what, Chain(error));
         if is_due {
-            tracing::warn!(what, %error, "the session store has a record that cannot be read");
+            tracing::warn!(what, %error, "{line}");
         } else {
-            tracing::debug!(what, %error, "the session store has a record that cannot be read");
+            tracing::debug!(what, %error, "{line}");
         }
     }
 }
 
 impl Said {
-    const PAUSE: Duration = Duration::from_secs(60);
-
     /// Whether it is to be said.
     fn fails(&mut self, kind: StoreErrorKind, now: Duration) -> bool {
         let failure = match kind {
             StoreErrorKind::Refused => Failure::Refused,
             _ => Failure::Other,
         };
-        let is_too_soon = self.last.is_some_and(|last| now < last + Self::PAUSE);
-        if is_too_soon || self.failure == Some(failure) {
+        if self.failure == Some(failure) || !self.failures.lets_through(now) {
             return false;
         }
         self.failure = Some(failure);
-        self.last = Some(now);
         true
-    }
-
-    /// Whether it is to be said.
-    fn corrupt(&mut self, now: Duration) -> bool {
-        let is_due = self.last_corrupt.is_none_or(|last| now >= last + Self::PAUSE);
-        if is_due {
-            self.last_corrupt = Some(now);
-        }
-        is_due
     }
 
     /// Whether it is to be said.
@@ -159,8 +145,8 @@ mod tests {
     fn records_that_cannot_be_read_are_said_once_a_minute_and_end_nothing() {
         let mut said = Said::default();
         assert!(said.fails(REFUSED, at(0)));
-        let lines: usize = (0..600).map(|second| usize::from(said.corrupt(at(second)))).sum();
-        assert_eq!(lines, 10);
+        let lines = (0..600).filter(|second| said.corrupt.lets_through(at(*second)));
+        assert_eq!(lines.count(), 10);
         assert!(said.works(), "what was said of the store still stands");
     }
 
