@@ -1,13 +1,9 @@
 //! What the log says of a feed that may not listen.
 
-use std::time::Duration;
-
 use moojo_session::{Change, SessionStore};
 use moojo_session_postgres::PostgresStore;
-use moojo_testkit::{Log, Postgres};
+use moojo_testkit::{Log, PATIENCE, Postgres, eventually};
 use tokio_postgres::NoTls;
-
-const PATIENCE: Duration = Duration::from_secs(40);
 
 /// One thread, whose log it is.
 #[tokio::test]
@@ -24,11 +20,8 @@ async fn a_feed_that_may_not_listen_says_so_once() {
         tokio::time::timeout(PATIENCE, feed.next()).await.expect("the feed says something")
     };
     assert_eq!(next(&mut feed).await, Some(Change::Disconnected));
-    let begun = std::time::Instant::now();
-    while server.said().matches("is not permitted to log in").count() < 4 {
-        assert!(begun.elapsed() < PATIENCE, "it tries again");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let attempts = || server.said().matches("is not permitted to log in").count();
+    eventually("further attempts", async || attempts() >= 4).await;
     let warned = log.lines_with(&["WARN", "the session store fails", "what=\"change feed\""]);
     assert_eq!(warned.len(), 1, "{warned:?}");
     assert!(warned[0].contains("the store refused: PostgreSQL says SQLSTATE 28000"), "{warned:?}");

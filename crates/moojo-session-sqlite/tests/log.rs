@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use moojo_session::{Change, ChangeStream, SessionStore};
 use moojo_session_sqlite::SqliteStore;
-use moojo_testkit::Log;
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use moojo_testkit::{Log, PATIENCE};
 
 async fn next(feed: &mut ChangeStream) -> Option<Change> {
     let next = tokio::time::timeout(PATIENCE, feed.next()).await;

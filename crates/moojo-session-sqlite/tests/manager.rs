@@ -1,10 +1,10 @@
 //! Managers of two processes on one file.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use moojo_session::{AccessToken, Session, SessionManager, UserId};
+use moojo_session::{AccessToken, Event, Session, SessionManager, UserId};
 use moojo_session_sqlite::SqliteStore;
 
 async fn manager(path: &Path) -> SessionManager {
@@ -34,12 +34,20 @@ async fn a_login_of_one_process_is_had_by_the_other_and_a_logout_as_well() {
     assert_eq!(waited.unwrap(), session);
     assert_eq!(there.get(&alice).await.unwrap(), session);
 
+    // Whoever waits there hears of a login after the logout, and so of both.
+    let bob = UserId::new("bob").unwrap();
+    let mut events = there.events();
+    let waiting = tokio::spawn({
+        let (there, bob) = (there.clone(), bob.clone());
+        async move { there.wait(&bob, Duration::from_secs(60)).await }
+    });
+    let is_bobs =
+        |event: &Event| matches!(event, Event::ReauthRequired(signal) if signal.user() == &bob);
+    while !events.next().await.is_some_and(|event| is_bobs(&event)) {}
     here.revoke(&alice).await.unwrap();
-    let started = Instant::now();
-    while there.get(&alice).await.is_ok() {
-        assert!(started.elapsed() < Duration::from_secs(30), "the logout is not heard of");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    here.insert(login(&bob)).await.unwrap();
+    waiting.await.unwrap().unwrap();
+    assert!(there.get(&alice).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

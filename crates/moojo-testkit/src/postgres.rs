@@ -2,15 +2,13 @@ use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::patience::{PATIENCE, PAUSE, comes_to_be};
 use crate::{Disk, Process, free_port};
-
-/// How long a server may take to start or to recover. Only a test that fails waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A PostgreSQL server on a free port, in a folder of its own that goes with it.
 #[derive(Debug)]
@@ -103,11 +101,8 @@ impl Postgres {
         }
         process.kill();
         // A new server does not start while an old process holds the shared memory.
-        let deadline = Instant::now() + PATIENCE;
-        while children.iter().any(|&child| is_alive(child)) {
-            assert!(Instant::now() < deadline, "processes of the server do not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let have_ended = comes_to_be(|| !children.iter().any(|&child| is_alive(child)));
+        assert!(have_ended, "processes of the server do not end");
     }
 
     /// Starts it again after a [`kill`](Self::kill), on the same port and data, and waits until it
@@ -120,7 +115,7 @@ impl Postgres {
         let deadline = Instant::now() + PATIENCE;
         // Some connection may have the port for a while, as its own.
         while !self.runs(deadline).await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -148,7 +143,7 @@ impl Postgres {
             if !is_alive(process.pid()) {
                 return false;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Proxy {
 struct Shared {
     server: SocketAddr,
     fault: watch::Sender<Fault>,
+    /// How many were made so far.
+    connections: watch::Sender<u64>,
     /// Bytes from clients still to be let through before everything is cut; `u64::MAX`: no end.
     bytes_up: AtomicU64,
     /// The same of those from the server.
@@ -51,6 +53,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             server: (Ipv4Addr::LOCALHOST, server_port).into(),
             fault: watch::Sender::new(Fault::None),
+            connections: watch::Sender::new(0),
             bytes_up: AtomicU64::new(u64::MAX),
             bytes_down: AtomicU64::new(u64::MAX),
         });
@@ -61,6 +64,17 @@ impl Proxy {
     /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// How many connections were made to it so far, whatever became of them.
+    pub fn connections(&self) -> u64 {
+        *self.shared.connections.borrow()
+    }
+
+    /// Waits until so many were made.
+    pub async fn reaches(&self, connections: u64) {
+        let mut made = self.shared.connections.subscribe();
+        let _ = made.wait_for(|made| *made >= connections).await;
     }
 
     /// Lets nothing pass from now on, and closes nothing.
@@ -116,6 +130,7 @@ impl Drop for Proxy {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let Ok((client, _)) = listener.accept().await else { return };
+        shared.connections.send_modify(|made| *made += 1);
         if *shared.fault.borrow() == Fault::Down {
             continue;
         }

@@ -1,15 +1,13 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::Process;
+use crate::patience::comes_to_be;
 use crate::process::{free_port_where, is_free};
-
-/// How long a server may take to start on a busy machine.
-pub(crate) const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// A Redis server with a folder of its own. Debian's package has the program.
 #[derive(Debug)]
@@ -82,14 +80,10 @@ impl Redis {
         let args: Vec<_> = usual.into_iter().chain(its).collect();
         let log = self.folder.path().join("log");
         self.process = Some(Process::start("redis-server", &args, &log));
-        let begun = Instant::now();
-        while !self.is_up() {
-            if begun.elapsed() > START_LIMIT {
-                return Err(std::fs::read_to_string(&log).unwrap_or_default());
-            }
-            std::thread::sleep(Duration::from_millis(10));
+        if comes_to_be(|| self.is_up()) {
+            return Ok(());
         }
-        Ok(())
+        Err(std::fs::read_to_string(&log).unwrap_or_default())
     }
 
     /// Stops it where it stands: it keeps its connections, takes new ones and answers nothing.
@@ -162,11 +156,7 @@ impl RedisCluster {
         let said = String::from_utf8_lossy(&created.stdout);
         assert!(created.status.success(), "the cluster is not made: {said}");
         let cluster = Self { nodes };
-        let begun = Instant::now();
-        while !cluster.is_up() {
-            assert!(begun.elapsed() < START_LIMIT, "the cluster does not come up");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        assert!(comes_to_be(|| cluster.is_up()), "the cluster does not come up");
         cluster
     }
 

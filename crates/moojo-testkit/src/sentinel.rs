@@ -1,9 +1,9 @@
 use std::io;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::redis::{START_LIMIT, say_to};
+use crate::patience::comes_to_be;
+use crate::redis::say_to;
 use crate::{Process, free_port};
 
 /// A Redis Sentinel with a folder of its own.
@@ -33,11 +33,7 @@ impl Sentinel {
         std::fs::write(&settings, text).expect("there is room");
         let args = [settings.to_str().expect("a plain name"), "--sentinel"];
         let process = Process::start("redis-server", &args, &folder.path().join("log"));
-        let begun = Instant::now();
-        while say_to(port, "PING").is_err() {
-            assert!(begun.elapsed() < START_LIMIT, "the sentinel does not come up");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        assert!(comes_to_be(|| say_to(port, "PING").is_ok()), "the sentinel does not come up");
         Self { port, _process: process, _folder: folder }
     }
 

@@ -10,7 +10,7 @@ use moojo_session::{
 use moojo_session_postgres::PostgresStore;
 use moojo_testkit::{Postgres, Proxy};
 
-use crate::{builder, client, eventually, is_outage, login, user};
+use crate::{PATIENCE, builder, client, eventually, is_outage, login, user};
 
 const LIMIT: Duration = Duration::from_millis(400);
 
@@ -129,15 +129,14 @@ async fn a_connection_into_nothing_is_replaced() {
     };
     let before = process().await;
     assert!(before.is_some());
-    eventually("another connection", async || {
-        proxy.freeze();
-        let hurried = Duration::from_millis(50);
-        let left = tokio::time::timeout(hurried, store.save(&login("alice"))).await;
-        assert!(!matches!(left, Ok(Ok(()))), "a call through a frozen network ends");
-        tokio::time::sleep(Duration::from_millis(2500)).await;
-        proxy.heal();
-        eventually("the store works again", async || store.save(&login("bob")).await.is_ok()).await;
-        process().await != before
-    })
-    .await;
+    let connections = proxy.connections();
+    proxy.freeze();
+    let hurried = Duration::from_millis(50);
+    let left = tokio::time::timeout(hurried, store.save(&login("alice"))).await;
+    assert!(!matches!(left, Ok(Ok(()))), "a call through a frozen network ends");
+    let replaced = proxy.reaches(connections + 1);
+    tokio::time::timeout(PATIENCE, replaced).await.expect("another connection");
+    proxy.heal();
+    eventually("the store works again", async || store.save(&login("bob")).await.is_ok()).await;
+    assert_ne!(process().await, before);
 }

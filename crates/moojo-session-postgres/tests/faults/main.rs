@@ -15,15 +15,11 @@ mod secrets;
 #[cfg(feature = "tls")]
 mod tls;
 
-use std::time::{Duration, Instant};
-
 use chrono::{TimeDelta, Utc};
 use moojo_session::{AccessToken, Session, StoreError, StoreErrorKind, UserId};
 use moojo_session_postgres::{PostgresStore, PostgresStoreBuilder};
+use moojo_testkit::{PATIENCE, eventually};
 use tokio_postgres::{Client, NoTls};
-
-/// How long to wait for what has to happen. Only a test that fails waits for it.
-const PATIENCE: Duration = Duration::from_secs(40);
 
 fn user(name: impl AsRef<str>) -> UserId {
     UserId::new(name).unwrap()
@@ -53,15 +49,6 @@ async fn client(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
-}
-
-/// Asks again until it is so.
-async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so().await {
-        assert!(Instant::now() < deadline, "it never came: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// An outage: nothing is wrong with the record or the call.

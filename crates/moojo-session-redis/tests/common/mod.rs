@@ -1,13 +1,9 @@
 //! What the tests share.
-#![allow(dead_code, reason = "not every test needs all of it")]
-
-use std::time::{Duration, Instant};
+#![allow(dead_code, unused_imports, reason = "not every test needs all of it")]
 
 use chrono::{DateTime, TimeDelta, Utc};
 use moojo_session::{AccessToken, Change, ChangeStream, Session, UserId};
-
-/// Long for a server on a busy machine. Nothing waits this long that works.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) use moojo_testkit::{PATIENCE, eventually_some as eventually};
 
 pub(crate) fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
@@ -20,18 +16,6 @@ pub(crate) fn login(name: &str) -> Session {
 pub(crate) fn login_until(name: &str, ends: DateTime<Utc>) -> Session {
     let token = AccessToken::new(format!("planted-{name}")).unwrap();
     Session::builder(user(name), token).expires_at(ends).build().unwrap()
-}
-
-/// Tries until it gives something.
-pub(crate) async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(value) = attempt().await {
-            return value;
-        }
-        assert!(begun.elapsed() < PATIENCE, "it does not happen: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// The next change, which has to come.

@@ -17,11 +17,12 @@ mod threads;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use moojo_session::{AccessToken, Session, UserId};
 use moojo_session_sqlite::SqliteStore;
+use moojo_testkit::eventually;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -56,15 +57,6 @@ fn with_token(name: impl AsRef<str>, token: &str) -> Session {
         .expires_at(Utc::now() + TimeDelta::hours(2))
         .build()
         .unwrap()
-}
-
-/// Waits until it is so, for as long as the busiest machine may take.
-async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
-    while !is_so().await {
-        assert!(Instant::now() < end, "{what}: not in 30 seconds");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 /// An error and all that is under it.
