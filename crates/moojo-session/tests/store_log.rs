@@ -7,19 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
+use common::processes::{At, World};
 use common::queue::{MINUTE, claim, want};
 use common::{fresh, session, setup, turns, user};
 use moojo_session::{
-    DeclineReason, Error, Lease, LeaseHolder, LeaseStore, MemoryLeaseStore, MemoryStore, Session,
-    SessionId, SessionManager, SessionStore, StoreError, UserId, async_trait,
+    Error, MemoryStore, Session, SessionId, SessionManager, SessionStore, StoreError, UserId,
+    async_trait,
 };
 use moojo_testkit::Log;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
-
-fn login(user: &UserId) -> Session {
-    session(user, "planted", Utc::now() + TimeDelta::hours(2))
-}
 
 /// A store that may do what is listed.
 #[derive(Debug, Clone)]
@@ -70,7 +66,7 @@ async fn a_store_that_refuses_is_warned_of_once_for_each_kind_of_call() {
     let store = Guarded::new();
     let sessions = SessionManager::new(store.clone());
     let alice = user("alice");
-    let session = login(&alice);
+    let session = session(&alice, "planted", Utc::now() + TimeDelta::hours(2));
 
     for _ in 0..20 {
         assert!(matches!(sessions.get(&alice).await, Err(Error::Store(_))));
@@ -96,109 +92,55 @@ async fn a_store_that_refuses_is_warned_of_once_for_each_kind_of_call() {
         assert!(sessions.revoke(&alice).await.unwrap());
     }
     assert_eq!(log.lines_with(&["INFO", "the session store works again"]).len(), 3);
-    assert_eq!(log.lines_with(&["WARN"]).len(), 3, "{:?}", log.lines_with(&[]));
+    assert_eq!(log.lines_with(&["WARN"]).len(), 3, "{}", log.text());
     assert!(log.lines_with(&["planted"]).is_empty(), "rule 13");
-}
-
-/// Leases of which one thing is refused, as to a user without the right.
-#[derive(Debug, Clone)]
-struct Barred {
-    memory: MemoryLeaseStore,
-    refuses: &'static str,
-    refused: Arc<Notify>,
-    /// Whoever has it lets no lease be taken meanwhile.
-    turn: Arc<tokio::sync::Mutex<()>>,
-}
-
-impl Barred {
-    fn new(refuses: &'static str) -> Self {
-        let memory = MemoryLeaseStore::new();
-        Self { memory, refuses, refused: Arc::default(), turn: Arc::default() }
-    }
-
-    fn check(&self, what: &str) -> Result<(), StoreError> {
-        if what != self.refuses {
-            return Ok(());
-        }
-        self.refused.notify_one();
-        Err(StoreError::refused(format!("no permission to {what}")))
-    }
-}
-
-#[async_trait]
-impl LeaseStore for Barred {
-    async fn acquire(
-        &self,
-        user: &UserId,
-        holder: LeaseHolder,
-        time: Duration,
-    ) -> Result<Lease, StoreError> {
-        let _turn = self.turn.lock().await;
-        self.memory.acquire(user, holder, time).await
-    }
-
-    async fn release(&self, user: &UserId, holder: LeaseHolder) -> Result<bool, StoreError> {
-        self.check("release")?;
-        self.memory.release(user, holder).await
-    }
-
-    async fn decline(
-        &self,
-        user: &UserId,
-        holder: LeaseHolder,
-        reason: DeclineReason,
-        time: Duration,
-    ) -> Result<bool, StoreError> {
-        self.memory.decline(user, holder, reason, time).await
-    }
-
-    async fn clear(&self, user: &UserId) -> Result<(), StoreError> {
-        self.check("clear")?;
-        self.memory.clear(user).await
-    }
 }
 
 #[tokio::test]
 async fn leases_that_cannot_be_cleared_are_not_said_to_work_again() {
     let (log, _guard) = Log::of_thread();
-    let leases = Barred::new("clear");
-    let sessions = SessionManager::builder(MemoryStore::new()).leases(leases.clone()).build();
+    let world = World::new();
+    *world.leases.refused.lock() = Some("clear");
+    let sessions = &world.processes[0];
     for user in ["alice", "bob", "carol"].map(user) {
-        let waiting = sessions.wait(&user, Duration::from_secs(60));
+        let waiting = sessions.wait(&user, MINUTE);
         let login = async {
             let claim = sessions.reauth_queue().next().await;
-            claim.answer(login(&user)).await.unwrap();
-            leases.refused.notified().await;
+            claim.answer(fresh(&user, "planted", &world.clock)).await.unwrap();
         };
         let (got, ()) = tokio::join!(waiting, login);
         got.unwrap();
+        turns().await;
     }
     assert_eq!(log.lines_with(&["the session store works again"]), [""; 0]);
-    assert_eq!(log.lines_with(&["WARN"]).len(), 1, "{:?}", log.lines_with(&[]));
+    assert_eq!(log.lines_with(&["WARN", "no permission to clear"]).len(), 1, "{}", log.text());
+    assert_eq!(log.lines_with(&["WARN"]).len(), 1, "{}", log.text());
 }
 
 /// Nothing was asked of the store then.
 #[tokio::test]
 async fn a_lease_that_is_not_given_back_after_all_says_nothing_of_the_store() {
     let (log, _guard) = Log::of_thread();
-    let leases = Barred::new("release");
-    let sessions = SessionManager::builder(MemoryStore::new()).leases(leases.clone()).build();
+    let world = World::new();
+    *world.leases.refused.lock() = Some("release");
+    let sessions = &world.processes[0];
     let (queue, alice) = (sessions.reauth_queue(), user("alice"));
-    want(&sessions, &alice).await;
+    want(sessions, &alice).await;
     assert!(claim(&queue).await.close_unless_awaited());
-    leases.refused.notified().await;
+    turns().await;
+    assert_eq!(log.lines_with(&["WARN", "no permission to release"]).len(), 1, "{}", log.text());
 
-    want(&sessions, &alice).await;
+    want(sessions, &alice).await;
     let held = claim(&queue).await;
-    let turn = leases.turn.lock().await;
+    let gate = world.leases.hold_next(At::Acquire);
     held.renew(MINUTE).unwrap();
     assert!(held.close_unless_awaited());
     // She is in the queue again before the lease goes back, which is after it was prolonged.
-    want(&sessions, &alice).await;
-    drop(turn);
+    want(sessions, &alice).await;
+    gate.add_permits(1);
     turns().await;
     assert_eq!(log.lines_with(&["the session store works again"]), [""; 0]);
-    assert_eq!(log.lines_with(&["WARN"]).len(), 1, "{:?}", log.lines_with(&[]));
+    assert_eq!(log.lines_with(&["WARN"]).len(), 1, "{}", log.text());
 }
 
 /// Though it answers others, so that nothing else warns of it.
@@ -219,7 +161,7 @@ async fn a_request_that_is_put_aside_again_and_again_is_warned_of_once_a_minute(
         clock.advance(Duration::from_secs(2));
     }
     assert!(warned()[0].contains("the store did not answer in time"), "{:?}", warned());
-    assert_eq!(log.lines_with(&["WARN"]).len(), 2, "{:?}", log.lines_with(&[]));
+    assert_eq!(log.lines_with(&["WARN"]).len(), 2, "{}", log.text());
 }
 
 #[tokio::test]
@@ -232,7 +174,7 @@ async fn what_the_store_gives_and_nobody_can_use_is_warned_of() {
         assert!(matches!(sessions.get(&alice).await, Err(Error::Store(_))));
     }
     let warned = log.lines_with(&["WARN", "has a record that cannot be read", "what=\"load\""]);
-    assert_eq!(warned.len(), 1, "{:?}", log.lines_with(&[]));
+    assert_eq!(warned.len(), 1, "{}", log.text());
     assert!(warned[0].contains("the session of another user"), "{warned:?}");
     assert!(log.lines_with(&["planted"]).is_empty(), "rule 13");
 }

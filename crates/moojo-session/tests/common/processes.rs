@@ -15,11 +15,13 @@ use tokio::sync::Semaphore;
 use super::queue::{Waiting, wait};
 use super::{start, turns};
 
-/// Leases that can be away, and whose calls can be held up.
+/// Leases that can be away, that can refuse a kind of call, and whose calls can be held up.
 #[derive(Debug, Clone)]
 pub struct Leases {
     pub store: MemoryLeaseStore,
     pub away: Arc<AtomicBool>,
+    /// The kind of call that is refused, as to a user without the right.
+    pub refused: Arc<Mutex<Option<&'static str>>>,
     gates: Arc<Mutex<HashMap<At, Arc<Semaphore>>>>,
 }
 
@@ -46,9 +48,12 @@ impl Leases {
         }
     }
 
-    fn there(&self) -> Result<&MemoryLeaseStore, StoreError> {
+    fn may(&self, what: &'static str) -> Result<&MemoryLeaseStore, StoreError> {
         if self.away.load(Ordering::SeqCst) {
             return Err(StoreError::unavailable("down"));
+        }
+        if *self.refused.lock() == Some(what) {
+            return Err(StoreError::refused(format!("no permission to {what}")));
         }
         Ok(&self.store)
     }
@@ -63,13 +68,13 @@ impl LeaseStore for Leases {
         time: Duration,
     ) -> Result<Lease, StoreError> {
         self.pass(At::Acquire).await;
-        let lease = self.there()?.acquire(user, holder, time).await;
+        let lease = self.may("acquire")?.acquire(user, holder, time).await;
         self.pass(At::Acquired).await;
         lease
     }
 
     async fn release(&self, user: &UserId, holder: LeaseHolder) -> Result<bool, StoreError> {
-        self.there()?.release(user, holder).await
+        self.may("release")?.release(user, holder).await
     }
 
     async fn decline(
@@ -79,12 +84,12 @@ impl LeaseStore for Leases {
         reason: DeclineReason,
         time: Duration,
     ) -> Result<bool, StoreError> {
-        self.there()?.decline(user, holder, reason, time).await
+        self.may("decline")?.decline(user, holder, reason, time).await
     }
 
     async fn clear(&self, user: &UserId) -> Result<(), StoreError> {
         self.pass(At::Clear).await;
-        self.there()?.clear(user).await
+        self.may("clear")?.clear(user).await
     }
 }
 
@@ -104,7 +109,12 @@ impl World {
         let clock = ManualClock::new(start());
         let store = MemoryStore::builder().clock(clock.clone()).build();
         let leases = MemoryLeaseStore::with_clock(clock.clone());
-        let leases = Leases { store: leases, away: Arc::default(), gates: Arc::default() };
+        let leases = Leases {
+            store: leases,
+            away: Arc::default(),
+            refused: Arc::default(),
+            gates: Arc::default(),
+        };
         let process = || {
             let manager = SessionManager::builder(store.clone()).clock(clock.clone());
             settings(manager.leases(leases.clone())).build()
