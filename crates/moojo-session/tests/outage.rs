@@ -3,50 +3,17 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use common::queue::{MINUTE, claim, next, soon, wait, want};
 use common::{TestStore, fresh, start, turns, user};
 use moojo_session::{
-    Change, ChangeStream, Error, ManualClock, Session, SessionId, SessionManager,
-    SessionManagerBuilder, SessionStore, StoreError, UserId, async_trait,
+    Change, Error, ManualClock, Session, SessionManager, SessionManagerBuilder, SessionStore,
+    UserId,
 };
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// A store whose feed says what the test tells it.
-#[derive(Debug, Clone)]
-struct Told {
-    store: TestStore,
-    feed: Arc<Mutex<Option<mpsc::UnboundedReceiver<Change>>>>,
-}
-
-#[async_trait]
-impl SessionStore for Told {
-    async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
-        self.store.load(user).await
-    }
-
-    async fn save(&self, session: &Session) -> Result<(), StoreError> {
-        self.store.save(session).await
-    }
-
-    async fn remove(&self, user: &UserId) -> Result<bool, StoreError> {
-        self.store.remove(user).await
-    }
-
-    async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
-        self.store.remove_if_current(user, id).await
-    }
-
-    fn changes(&self) -> ChangeStream {
-        let mut told = self.feed.lock().take().expect("listened to once");
-        ChangeStream::new(futures_util::stream::poll_fn(move |cx| told.poll_recv(cx)))
-    }
-}
 
 struct World {
     sessions: SessionManager,
@@ -63,9 +30,9 @@ impl World {
     fn with(settings: impl FnOnce(SessionManagerBuilder) -> SessionManagerBuilder) -> Self {
         let clock = ManualClock::new(start());
         let store = TestStore::new(&clock);
-        let (tell, feed) = mpsc::unbounded_channel();
-        let told = Told { store: store.clone(), feed: Arc::new(Mutex::new(Some(feed))) };
-        let sessions = settings(SessionManager::builder(told).clock(clock.clone())).build();
+        let tell = store.told();
+        let manager = SessionManager::builder(store.clone()).clock(clock.clone());
+        let sessions = settings(manager).build();
         Self { sessions, store, clock, tell }
     }
 

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use moojo_session::{
-    AccessToken, ChangeStream, Clock, ManualClock, MemoryStore, Session, SessionId, SessionManager,
-    SessionStore, StoreError, UserId, async_trait,
+    AccessToken, Change, ChangeStream, Clock, ManualClock, MemoryStore, Session, SessionId,
+    SessionManager, SessionStore, StoreError, UserId, async_trait,
 };
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 pub mod processes;
 pub mod queue;
@@ -53,11 +53,20 @@ struct Inner {
     fail: AtomicBool,
     hang: AtomicBool,
     panic: AtomicBool,
-    has_feed: AtomicBool,
+    feed: parking_lot::Mutex<Feed>,
     /// What a user's load gives instead of what was saved.
     forged: parking_lot::Mutex<HashMap<UserId, Session>>,
     /// Loads read their answer, say so, and wait here before they give it.
     gate: parking_lot::Mutex<Option<Arc<Gate>>>,
+}
+
+/// Where the changes are from that the store tells of.
+#[derive(Debug, Default)]
+enum Feed {
+    #[default]
+    None,
+    Memory,
+    Test(mpsc::UnboundedReceiver<Change>),
 }
 
 /// Holds loads between reading and answering.
@@ -76,7 +85,7 @@ impl TestStore {
             fail: AtomicBool::new(false),
             hang: AtomicBool::new(false),
             panic: AtomicBool::new(false),
-            has_feed: AtomicBool::new(false),
+            feed: Default::default(),
             forged: Default::default(),
             gate: Default::default(),
         }))
@@ -107,7 +116,14 @@ impl TestStore {
     }
 
     pub fn has_feed(&self) {
-        self.0.has_feed.store(true, Ordering::SeqCst);
+        *self.0.feed.lock() = Feed::Memory;
+    }
+
+    /// The feed says what is sent here, to whoever listens first.
+    pub fn told(&self) -> mpsc::UnboundedSender<Change> {
+        let (tell, told) = mpsc::unbounded_channel();
+        *self.0.feed.lock() = Feed::Test(told);
+        tell
     }
 
     pub fn forge(&self, user: &UserId, session: Session) {
@@ -174,10 +190,16 @@ impl SessionStore for TestStore {
     }
 
     fn changes(&self) -> ChangeStream {
-        if self.0.has_feed.load(Ordering::SeqCst) {
-            self.0.memory.changes()
-        } else {
-            ChangeStream::none()
+        let mut feed = self.0.feed.lock();
+        match std::mem::take(&mut *feed) {
+            Feed::None => ChangeStream::none(),
+            Feed::Memory => {
+                *feed = Feed::Memory;
+                self.0.memory.changes()
+            }
+            Feed::Test(mut told) => {
+                ChangeStream::new(futures_util::stream::poll_fn(move |cx| told.poll_recv(cx)))
+            }
         }
     }
 }
