@@ -63,6 +63,8 @@ pub(crate) async fn run() -> Result<(), BoxError> {
         .api_key(key)
         .allow_origin(&job.moojo)?
         .on_reauth(OnReauth::Wait(Duration::from_secs(30)))
+        // On a busy machine a token may end on its way: such a call goes out again after the login.
+        .repeat_bodies::<Full<Bytes>>()
         .layer(Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>());
     let is_over = until_input_ends();
     let mut callers = tokio::task::JoinSet::new();
