@@ -350,8 +350,8 @@ impl Inner {
     fn load_timeout(&self) -> Duration {
         match &self.renewal {
             None => self.store_timeout,
-            // Load, renew, save, load again.
-            Some(renewal) => self.store_timeout.saturating_mul(3).saturating_add(renewal.timeout),
+            // Load, renew, look, save, load again.
+            Some(renewal) => self.store_timeout.saturating_mul(4).saturating_add(renewal.timeout),
         }
     }
 

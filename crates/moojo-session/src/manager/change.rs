@@ -54,6 +54,26 @@ impl Inner {
         user: &UserId,
         id: SessionId,
     ) -> Result<bool, Error> {
+        let note = |slot: &mut Locked<'_>| slot.set_gone(ReauthReason::Rejected);
+        let removed = self.remove_if_current(user, id, note).await?;
+        if removed {
+            self.emit(Event::Rejected { user: user.clone(), id });
+        }
+        Ok(removed)
+    }
+
+    /// Removes what a silent renewal saved while its user was revoked, unless somebody has logged in
+    /// since.
+    pub(super) async fn take_back(self: &Arc<Self>, session: &Session) -> Result<bool, Error> {
+        self.remove_if_current(session.user(), session.id(), |slot| slot.taken_back()).await
+    }
+
+    async fn remove_if_current(
+        self: &Arc<Self>,
+        user: &UserId,
+        id: SessionId,
+        note: impl FnOnce(&mut Locked<'_>),
+    ) -> Result<bool, Error> {
         self.listen();
         let change = Change::begin(self, user, None);
         change.locked(|slot| slot.refuse(id));
@@ -61,12 +81,11 @@ impl Inner {
         change.end(|slot| {
             slot.refuse(id);
             if removed {
-                slot.set_gone(ReauthReason::Rejected);
+                note(slot);
             }
         });
         if removed {
             self.unschedule(user);
-            self.emit(Event::Rejected { user: user.clone(), id });
         }
         Ok(removed)
     }

@@ -34,7 +34,8 @@ impl Inner {
         needed_end: Option<i64>,
     ) -> Result<Option<Session>, StoreError> {
         let Some(renewal) = &self.renewal else { return Ok(None) };
-        let limit = renewal.timeout.saturating_add(self.store_timeout);
+        // Renew, look, save.
+        let limit = renewal.timeout.saturating_add(self.store_timeout.saturating_mul(2));
         // Once more if the runtime of the first went.
         for _ in 0..2 {
             let mut renewing = match self.begin_renewal(slot, reason, needed_end) {
@@ -145,7 +146,7 @@ impl Attempt {
         if let (false, Some(renewal)) = (helped, &self.manager.renewal) {
             slot.renewal_failed(self.manager.moment(), renewal.pause.0, renewal.pause.1);
         }
-        slot.end_renewal(&self.renewing);
+        slot.finish_renewal(&self.renewing);
         drop(slot);
         self.outcome.send_replace(Some(outcome));
     }
@@ -161,12 +162,25 @@ impl Attempt {
                 None => return Ok(None),
             },
         };
+        let longer = self.longer_than(&session).await;
         // The user was logged out meanwhile, and stays so.
         if !slot.lock().is_renewing(&self.renewing) {
             return Ok(None);
         }
+        if longer.is_some() {
+            return Ok(longer);
+        }
         let user = slot.user();
-        match manager.insert(session.clone()).await {
+        let saved = manager.insert(session.clone()).await;
+        if slot.lock().goes_again(&self.renewing, session.id()) {
+            // Logged out while it was being saved: the store may have taken that last.
+            if let Err(error) = manager.take_back(&session).await {
+                let error = Chain(&error);
+                tracing::warn!(%user, %error, "a session that was renewed during a revocation stays");
+            }
+            return Ok(None);
+        }
+        match saved {
             Ok(()) => Ok(Some(session)),
             Err(Error::Store(error)) => {
                 let chain = Chain(&error);
@@ -181,13 +195,27 @@ impl Attempt {
             }
         }
     }
+
+    /// The session that is in the store by now, if it lives as long as the one that was `renewed`, or
+    /// longer: the person, who has logged in meanwhile, would have to do so again the sooner.
+    async fn longer_than(&self, renewed: &Session) -> Option<Session> {
+        let Self { manager, slot, .. } = self;
+        let there = manager.load(slot.user()).await.ok()??;
+        let mut slot = slot.lock();
+        let is_good = there.user() == renewed.user()
+            && !there.is_sealed()
+            && !slot.is_refused(there.id())
+            && !slot.has_seen_end_of(there.id())
+            && manager.now().wall < there.expires_nanos();
+        (is_good && renewed.expires_nanos() <= there.expires_nanos()).then_some(there)
+    }
 }
 
 impl Drop for Attempt {
     /// Without an outcome the runtime goes: the next caller starts anew.
     fn drop(&mut self) {
         if self.outcome.borrow().is_none() {
-            self.slot.lock().end_renewal(&self.renewing);
+            self.slot.lock().finish_renewal(&self.renewing);
         }
     }
 }

@@ -97,11 +97,15 @@ impl Inner {
                 Ok(session) => {
                     self.check_life(&session, wait.valid_for)?;
                     let reason = ReauthReason::ExpiresTooSoon;
-                    let renewed = self.renew(slot, reason, needed_end).await?;
-                    if let Some(session) = renewed.filter(|session| lives(session, needed_end)) {
-                        return Ok(session);
+                    match self.renew(slot, reason, needed_end).await {
+                        Ok(Some(session)) if lives(&session, needed_end) => return Ok(session),
+                        Ok(_) => Some(self.signal(slot.user(), reason)),
+                        Err(error) if waiter.waits() && !over && is_outage(&error) => {
+                            again = Some(self.after_a_failure());
+                            None
+                        }
+                        Err(error) => return Err(error.into()),
                     }
-                    Some(self.signal(slot.user(), reason))
                 }
                 Err(Error::ReauthRequired(signal)) => Some(signal),
                 Err(other) => return Err(other),

@@ -12,7 +12,8 @@ use crate::user::UserId;
 ///
 /// The manager calls it once at a time for a user, whoever waits for the outcome, within a time
 /// limit, and leaves it alone for a while after it could not help. What it gives is saved like any other
-/// login.
+/// login, unless there is a session by then, from any process, that lives as long or longer, or the user
+/// was revoked through this manager meanwhile.
 ///
 /// It is not called for a session that was revoked through this manager. Other processes on the same
 /// store, and this one after a restart, know a revoked session only as one that is

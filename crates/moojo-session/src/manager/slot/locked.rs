@@ -1,17 +1,17 @@
 //! A slot under its lock, and what is decided there.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
 use super::{Live, Now, State};
-use crate::clock::nanos;
 use crate::reauth::ReauthReason;
 use crate::session::{Session, SessionId};
 use crate::store::StoreError;
 use crate::sync::RwLockWriteGuard;
 use crate::user::UserId;
+
+mod renewal;
 
 /// What a shared load found.
 #[derive(Clone)]
@@ -56,6 +56,8 @@ pub(super) struct Busy {
     /// The silent renewal under way, how often it was of no help in a row, and from when on it may
     /// be tried again by the steady clock.
     renewing: Option<Renewing>,
+    /// The one that was under way when the user was revoked: what it saves all the same goes again.
+    stopped: Option<Renewing>,
     renewals_failed: u32,
     renew_from: u64,
     /// What a silent renewal gave and the store did not take: it is tried again with that.
@@ -231,66 +233,6 @@ impl Locked<'_> {
         (holds && busy.changes == 0).then(|| busy.gone.unwrap_or(ReauthReason::Missing))
     }
 
-    // Silent renewal.
-
-    /// Why there is no session, if one may be had without the person at this moment. What was revoked
-    /// stays so.
-    pub(in crate::manager) fn reason_to_renew(
-        &mut self,
-        expired: bool,
-        now: u64,
-    ) -> Option<ReauthReason> {
-        let busy = self.busy();
-        let gone = busy.gone.unwrap_or(ReauthReason::Missing);
-        let reason = if expired { ReauthReason::Expired } else { gone };
-        let may_try = busy.renewing.is_some() || busy.renew_from <= now;
-        (may_try && !busy.revoked).then_some(reason)
-    }
-
-    pub(in crate::manager) fn renewing(&mut self) -> Option<Renewing> {
-        self.busy().renewing.clone()
-    }
-
-    pub(in crate::manager) fn may_renew(&mut self, now: u64) -> bool {
-        let busy = self.busy();
-        busy.renew_from <= now && !busy.revoked
-    }
-
-    pub(in crate::manager) fn start_renewal(&mut self, renewing: Renewing) {
-        self.busy().renewing = Some(renewing);
-    }
-
-    /// Whether `renewing` is still under way: it has not been given up.
-    pub(in crate::manager) fn is_renewing(&mut self, renewing: &Renewing) -> bool {
-        self.busy().renewing.as_ref().is_some_and(|current| current.same_channel(renewing))
-    }
-
-    /// Keeps what `renewing` gave for the next one, if it is still under way.
-    pub(in crate::manager) fn keep_unsaved(&mut self, renewing: &Renewing, session: Session) {
-        if self.is_renewing(renewing) {
-            self.busy().unsaved = Some(session);
-        }
-    }
-
-    /// What an earlier renewal gave that is live still.
-    pub(in crate::manager) fn take_unsaved(&mut self, now: Now) -> Option<Session> {
-        self.busy().unsaved.take().filter(|session| now.wall < session.expires_nanos())
-    }
-
-    pub(in crate::manager) fn renewal_failed(&mut self, now: u64, first: Duration, most: Duration) {
-        let busy = self.busy();
-        let pause = first.saturating_mul(1 << busy.renewals_failed.min(16)).min(most);
-        busy.renewals_failed = busy.renewals_failed.saturating_add(1);
-        busy.renew_from = now.saturating_add(nanos(pause));
-    }
-
-    /// Ends it, or gives it up. Another that has taken its place stays.
-    pub(in crate::manager) fn end_renewal(&mut self, renewing: &Renewing) {
-        if self.is_renewing(renewing) {
-            self.busy().renewing = None;
-        }
-    }
-
     // A change by this process.
 
     pub(in crate::manager) fn begin_change(&mut self, saving: Option<SessionId>) -> u64 {
@@ -339,7 +281,7 @@ impl Locked<'_> {
         self.take_out();
         let busy = self.busy();
         busy.version += 1;
-        busy.renewing = None;
+        busy.stopped = busy.renewing.take().or_else(|| busy.stopped.take());
         busy.unsaved = None;
         busy.revoked = true;
     }
@@ -394,6 +336,7 @@ impl Drop for Locked<'_> {
                 && busy.doubted.is_none()
                 && !busy.signalled
                 && busy.renewing.is_none()
+                && busy.stopped.is_none()
                 && busy.renewals_failed == 0
                 && busy.unsaved.is_none()
                 && !busy.revoked

@@ -1,0 +1,204 @@
+//! Silent renewal that meets logins, revocations and outages, here and in other processes.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use common::queue::{MINUTE, soon};
+use common::{TestStore, fresh, session, start, turns, user};
+use moojo_session::{
+    ChangeStream, Clock, ManualClock, ReauthReason, Reauthenticate, Session, SessionId,
+    SessionManager, SessionStore, StoreError, UserId, Wait, async_trait,
+};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore};
+
+/// Gives what the test put there, once, when there is a permit.
+#[derive(Debug, Clone)]
+struct Hook(Arc<HookState>);
+
+#[derive(Debug)]
+struct HookState {
+    gives: Mutex<Option<Session>>,
+    arrived: Notify,
+    gate: Semaphore,
+}
+
+impl Hook {
+    fn new() -> Self {
+        let (gives, arrived, gate) = (Mutex::default(), Notify::new(), Semaphore::new(0));
+        Self(Arc::new(HookState { gives, arrived, gate }))
+    }
+
+    fn gives(&self, session: Session) {
+        *self.0.gives.lock() = Some(session);
+    }
+
+    fn open(&self) {
+        self.0.gate.add_permits(1_000_000);
+    }
+}
+
+#[async_trait]
+impl Reauthenticate for Hook {
+    async fn reauthenticate(
+        &self,
+        _: &UserId,
+        _: ReauthReason,
+    ) -> Result<Option<Session>, Box<dyn std::error::Error + Send + Sync>> {
+        self.0.arrived.notify_one();
+        self.0.gate.acquire().await?.forget();
+        Ok(self.0.gives.lock().take())
+    }
+}
+
+/// A store on which saves can fail, or wait before they are made or before they answer.
+#[derive(Debug, Clone)]
+struct Slow {
+    store: TestStore,
+    fails: Arc<AtomicBool>,
+    before: Arc<Semaphore>,
+    arrived: Arc<Notify>,
+}
+
+impl Slow {
+    fn new(clock: &ManualClock) -> Self {
+        let store = TestStore::new(clock);
+        store.has_feed();
+        let before = Arc::new(Semaphore::new(1_000_000));
+        Self { store, fails: Arc::default(), before, arrived: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl SessionStore for Slow {
+    async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
+        self.store.load(user).await
+    }
+
+    async fn save(&self, session: &Session) -> Result<(), StoreError> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(StoreError::unavailable("it can only be read"));
+        }
+        self.arrived.notify_one();
+        self.before.acquire().await.unwrap().forget();
+        self.store.save(session).await
+    }
+
+    async fn remove(&self, user: &UserId) -> Result<bool, StoreError> {
+        self.store.remove(user).await
+    }
+
+    async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
+        self.store.remove_if_current(user, id).await
+    }
+
+    fn changes(&self) -> ChangeStream {
+        self.store.changes()
+    }
+}
+
+struct World {
+    /// The first one renews.
+    here: SessionManager,
+    there: SessionManager,
+    store: Slow,
+    clock: ManualClock,
+    hook: Hook,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = ManualClock::new(start());
+        let (store, hook) = (Slow::new(&clock), Hook::new());
+        let builder = || SessionManager::builder(store.clone()).clock(clock.clone());
+        let (here, there) = (builder().reauthenticate(hook.clone()).build(), builder().build());
+        Self { here, there, store, clock, hook }
+    }
+
+    fn after(&self, minutes: i64) -> DateTime<Utc> {
+        self.clock.now() + TimeDelta::minutes(minutes)
+    }
+}
+
+#[tokio::test]
+async fn rule_6_a_renewal_displaces_no_login_elsewhere_that_lives_longer() {
+    let world = World::new();
+    let alice = user("alice");
+    let call = tokio::spawn({
+        let (here, alice) = (world.here.clone(), alice.clone());
+        async move { here.get(&alice).await }
+    });
+    world.hook.0.arrived.notified().await;
+    let login = fresh(&alice, "login", &world.clock);
+    world.there.insert(login.clone()).await.unwrap();
+    turns().await;
+    world.hook.gives(session(&alice, "renewed", world.after(10)));
+    world.hook.open();
+    assert_eq!(soon(call).await.unwrap().unwrap(), login);
+    turns().await;
+    assert_eq!(world.there.get(&alice).await.unwrap(), login, "she has to log in in 10 minutes");
+}
+
+#[tokio::test]
+async fn rule_6_a_renewal_that_ends_sooner_leaves_the_session_that_is_there() {
+    let world = World::new();
+    let alice = user("alice");
+    let there_is = session(&alice, "old", world.after(30));
+    world.here.insert(there_is.clone()).await.unwrap();
+    world.hook.gives(session(&alice, "renewed", world.after(10)));
+    world.hook.open();
+    assert!(world.here.ensure_valid_for(&alice, 45 * MINUTE).await.is_err());
+    assert_eq!(world.here.get(&alice).await.unwrap(), there_is);
+}
+
+#[tokio::test]
+async fn a_revocation_while_what_was_renewed_is_saved_stands() {
+    let world = World::new();
+    let alice = user("alice");
+    world.hook.gives(fresh(&alice, "renewed", &world.clock));
+    world.hook.open();
+    world.store.before.forget_permits(1_000_000);
+    let call = tokio::spawn({
+        let (here, alice) = (world.here.clone(), alice.clone());
+        async move { here.get(&alice).await }
+    });
+    world.store.arrived.notified().await;
+    world.here.revoke(&alice).await.unwrap();
+    world.store.before.add_permits(1_000_000);
+    let _ = soon(call).await.unwrap();
+    turns().await;
+    assert_eq!(world.store.store.memory().load(&alice).await.unwrap(), None, "logged in again");
+    assert!(world.here.get(&alice).await.is_err());
+}
+
+#[tokio::test]
+async fn rule_6_a_call_that_waits_goes_on_if_what_was_renewed_cannot_be_saved() {
+    let world = World::new();
+    let alice = user("alice");
+    world.hook.open();
+    world.here.insert(session(&alice, "old", world.after(40))).await.unwrap();
+    let call = tokio::spawn({
+        let (here, alice) = (world.here.clone(), alice.clone());
+        let wait = Wait::up_to(20 * MINUTE).valid_for(60 * MINUTE);
+        async move { here.wait_with(&alice, &wait).await }
+    });
+    turns().await;
+    assert_eq!(world.here.reauth_queue().len(), 1, "the call waits");
+    // The next time there is one, and the store takes nothing.
+    world.store.fails.store(true, Ordering::SeqCst);
+    world.hook.gives(fresh(&alice, "renewed", &world.clock));
+    world.clock.advance(Duration::from_secs(31));
+    world.there.revoke(&user("bob")).await.unwrap();
+    let again = session(&alice, "short", world.after(39));
+    world.store.store.memory().save(&again).await.unwrap();
+    turns().await;
+    assert!(!call.is_finished(), "{:?}", call.await);
+    world.store.fails.store(false, Ordering::SeqCst);
+    let login = fresh(&alice, "login", &world.clock);
+    world.there.insert(login.clone()).await.unwrap();
+    assert!(soon(call).await.unwrap().is_ok());
+}
