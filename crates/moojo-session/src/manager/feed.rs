@@ -18,6 +18,8 @@ use crate::user::UserId;
 #[derive(Default)]
 pub(super) struct Feed {
     listening: Mutex<Listening>,
+    /// Looks up who had declined when changes were missed.
+    catching_up: Mutex<Option<JoinHandle<()>>>,
     /// Whether all changes up to now have been told or are on their way.
     hears: AtomicBool,
 }
@@ -86,6 +88,7 @@ impl Inner {
                 self.breaker.try_now(self.moment());
                 self.queue.look_again();
                 self.changes_missed();
+                self.look_for_declined();
             }
             Change::Disconnected => self.changes_missed(),
         }
@@ -105,6 +108,36 @@ impl Inner {
                 is_first = false;
             }
         });
+    }
+
+    /// Looks up who does not want to be asked, and may have logged in unheard: what was said before
+    /// does not count any more. One after the other: no call waits for it.
+    fn look_for_declined(self: &Arc<Self>) {
+        let users = self.queue.declined();
+        if users.is_empty() {
+            return;
+        }
+        let manager = Arc::downgrade(self);
+        let task = spawn(async move {
+            for user in users {
+                while let Some(pause) = look_if_there(&manager, &user).await {
+                    pause.await;
+                }
+            }
+        });
+        if let Some(earlier) = self.feed.catching_up.lock().replace(task) {
+            earlier.abort();
+        }
+    }
+}
+
+/// As [`look_once`], if the store has a session of the user: nothing is renewed for whom nobody wants.
+async fn look_if_there(manager: &Weak<Inner>, user: &UserId) -> Option<Sleep> {
+    let inner = manager.upgrade().filter(|manager| manager.queue.has(user))?;
+    match inner.load(user).await {
+        Ok(Some(_)) => look_once(manager, user, false).await,
+        Err(error) if is_outage(&error) => Some(inner.after_a_failure()),
+        _ => None,
     }
 }
 
@@ -192,6 +225,9 @@ impl Drop for Deaf {
 impl Drop for Feed {
     fn drop(&mut self) {
         if let Listening::Task(task) = self.listening.get_mut() {
+            task.abort();
+        }
+        if let Some(task) = self.catching_up.get_mut() {
             task.abort();
         }
     }

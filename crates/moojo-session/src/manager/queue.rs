@@ -55,6 +55,14 @@ impl Queue {
         self.len.load(Ordering::Acquire) > 0 && self.with(|requests| requests.has(user))
     }
 
+    /// Those who will not log in for now.
+    pub(super) fn declined(&self) -> Vec<UserId> {
+        if self.len.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        self.with(|requests| requests.declined())
+    }
+
     /// Has those who wait for something to claim look again.
     pub(super) fn look_again(&self) {
         self.changed.notify_waiters();

@@ -116,6 +116,11 @@ impl Requests {
         self.entries.contains_key(user)
     }
 
+    pub(super) fn declined(&self) -> Vec<UserId> {
+        let declined = self.entries.iter().filter(|(_, entry)| entry.is_declined());
+        declined.map(|(user, _)| user.clone()).collect()
+    }
+
     /// When there is next something to claim, as far as is known: at once, or when time changes
     /// something.
     pub(super) fn next_look(&self) -> Option<Moment> {
