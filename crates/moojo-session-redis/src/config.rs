@@ -283,6 +283,9 @@ mod tests {
             ("redis://h?db=3", RedisConfigError::InvalidDatabase),
             ("redis://:p@ss#w@h", RedisConfigError::InvalidUrl),
             ("redis://user:1?w@h", RedisConfigError::InvalidUrl),
+            ("redis://user%3Apassword%40h:1", RedisConfigError::InvalidUrl),
+            ("redis://password%40h", RedisConfigError::InvalidUrl),
+            ("unix:///run/redis.sock%3Fpass=password", RedisConfigError::InvalidSocket),
             ("redis://user@h", RedisConfigError::UserWithoutPassword),
             ("redis://user:@h/1", RedisConfigError::UserWithoutPassword),
             ("unix:///run/redis.sock?user=u", RedisConfigError::UserWithoutPassword),
@@ -334,6 +337,9 @@ mod tests {
             "redis://:planted@h/planted",
             "redis://planted@h",
             "unix://planted?pass=planted",
+            "redis://user%3Aplanted%40h:1",
+            "rediss://%3Aplanted%40h",
+            "unix:///run/redis.sock%3fpass=planted",
         ] {
             let error = error(url);
             let shown = format!("{error} {error:?}");

@@ -24,6 +24,10 @@ pub(super) fn check(url: &str) -> Result<String, RedisConfigError> {
         if url.host_str().is_some() || url.path().len() < 2 {
             return Err(RedisConfigError::InvalidSocket);
         }
+        // The rest of a URL that was escaped as a whole: a password may be in it, and paths are shown.
+        if url.path().to_ascii_lowercase().contains("%3f") {
+            return Err(RedisConfigError::InvalidSocket);
+        }
         if in_query("user").is_some() && in_query("pass").is_none() {
             return Err(RedisConfigError::UserWithoutPassword);
         }
@@ -31,6 +35,11 @@ pub(super) fn check(url: &str) -> Result<String, RedisConfigError> {
     } else {
         if matches!(url.host_str(), None | Some("" | "0.0.0.0" | "[::]")) {
             return Err(RedisConfigError::NoHost);
+        }
+        // A login that was escaped with its `:` and `@`: it would be taken for the host's name, which
+        // errors show.
+        if url.host_str().is_some_and(|host| host.contains('%')) {
+            return Err(RedisConfigError::InvalidUrl);
         }
         // A password with a `?` in it: what is taken for the host would be a part of the login.
         if url.query().is_some_and(|query| query.contains('@')) {
