@@ -21,6 +21,7 @@ mod calendar;
 mod change;
 mod events;
 mod feed;
+mod for_layer;
 mod groups;
 mod handle;
 mod load;
@@ -262,43 +263,6 @@ impl SessionManager {
     /// The number of users whom the process is busy with.
     pub fn users(&self) -> usize {
         self.0.table.len()
-    }
-
-    /// What a request of the user is sent with, if there is a live session in memory.
-    #[inline]
-    pub(crate) fn pass(&self, user: &UserId) -> Option<Pass> {
-        // The clock is read while the slot is on its way from memory.
-        self.0.table.read(user, |slot| slot.pass(self.0.now(), self.0.epoch()))?
-    }
-
-    /// As [`pass`](Self::pass), by a handle; one of another manager is only a user's name here.
-    #[inline]
-    pub(crate) fn pass_handle(&self, handle: &UserHandle) -> Option<Pass> {
-        if handle.manager() != self.0.id {
-            return self.pass(handle.user());
-        }
-        handle.slot().pass(self.0.now(), self.0.epoch())
-    }
-
-    /// As [`get`](Self::get), for who asks nobody to log in: it would be too early.
-    pub(crate) async fn look(&self, user: &UserId) -> Result<Session, Error> {
-        let slot = self.pin(user)?;
-        self.0.look(&slot).await
-    }
-
-    /// As [`reject`](Self::reject), for an answer that may have a trace id. Gives the newer session
-    /// if there is one. If there is none, the user has to log in, which `waits` leaves to the wait
-    /// that comes next.
-    pub(crate) async fn replace(
-        &self,
-        user: &UserId,
-        refused: SessionId,
-        trace_id: Option<&str>,
-        waits: bool,
-    ) -> Result<Session, Error> {
-        self.0.reject(user, refused).await?;
-        let newer = if waits { self.look(user).await } else { self.get(user).await };
-        newer.map_err(|error| error.with_trace_id(trace_id))
     }
 
     fn pin(&self, user: &UserId) -> Result<SlotRef, Error> {

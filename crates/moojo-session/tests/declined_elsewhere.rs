@@ -2,57 +2,22 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use common::queue::{MINUTE, claim, soon, wait};
 use common::{TestStore, fresh, start, turns, user};
 use moojo_session::{
-    Change, ChangeStream, DeclineReason, LeaseStore, ManualClock, MemoryLeaseStore, Session,
-    SessionId, SessionManager, SessionStore, StoreError, UserId, async_trait,
+    Change, DeclineReason, LeaseStore, ManualClock, MemoryLeaseStore, SessionManager, SessionStore,
 };
-use parking_lot::Mutex;
-use tokio::sync::mpsc;
-
-/// A store whose feed says what the test tells it.
-#[derive(Debug, Clone)]
-struct Told {
-    store: TestStore,
-    feed: Arc<Mutex<Option<mpsc::UnboundedReceiver<Change>>>>,
-}
-
-#[async_trait]
-impl SessionStore for Told {
-    async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
-        self.store.load(user).await
-    }
-
-    async fn save(&self, session: &Session) -> Result<(), StoreError> {
-        self.store.save(session).await
-    }
-
-    async fn remove(&self, user: &UserId) -> Result<bool, StoreError> {
-        self.store.remove(user).await
-    }
-
-    async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
-        self.store.remove_if_current(user, id).await
-    }
-
-    fn changes(&self) -> ChangeStream {
-        let mut told = self.feed.lock().take().expect("listened to once");
-        ChangeStream::new(futures_util::stream::poll_fn(move |cx| told.poll_recv(cx)))
-    }
-}
 
 #[tokio::test]
 async fn rule_11_a_login_that_the_feed_did_not_tell_of_ends_a_decline() {
     let clock = ManualClock::new(start());
     let store = TestStore::new(&clock);
     let leases = MemoryLeaseStore::with_clock(clock.clone());
-    let (tell, feed) = mpsc::unbounded_channel();
-    let told = Told { store: store.clone(), feed: Arc::new(Mutex::new(Some(feed))) };
-    let builder = SessionManager::builder(told).clock(clock.clone()).leases(leases.clone());
+    let tell = store.told();
+    let builder =
+        SessionManager::builder(store.clone()).clock(clock.clone()).leases(leases.clone());
     let sessions = builder.build();
     let alice = user("alice");
     let call = wait(&sessions, &alice, None);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::binding::{Binding, check_user};
+use super::binding::check_user;
 use super::{OnReauth, Refusal, Settings};
 use crate::error::Error;
 use crate::manager::{Pass, Wait};
@@ -157,18 +157,19 @@ impl Patience {
         S: Service<Request<B>> + Clone,
     {
         loop {
+            let epoch = settings.sessions.epoch();
             let session = if self.is_left(settings) {
                 let wait = Wait::up_to(self.left(settings)).purpose(self.purpose.clone());
                 settings.sessions.wait_with(user, &wait).await
             } else {
                 settings.sessions.get(user).await
             };
-            session.map_err(Error::widen)?;
+            let session = session.map_err(Error::widen)?;
             poll_fn(|cx| service.poll_ready(cx)).await.map_err(Error::Inner)?;
-            if let Some(pass) = settings.pass(Binding::Id(user)) {
+            if let Some(pass) = settings.sessions.pass_of(&session, epoch) {
                 return Ok((service, pass));
             }
-            // It ended while the service was busy.
+            // It ended, or changes were missed, while the service was busy.
             service = service.clone();
         }
     }
