@@ -39,6 +39,31 @@ async fn rule_7_a_claim_ends_no_later_than_its_lease() {
 }
 
 #[tokio::test]
+async fn rule_7_one_failure_of_the_leases_gives_nobody_to_another() {
+    let world = World::new();
+    let alice = user("alice");
+    let _calls = world.calls(&alice).await;
+    let held = claim(&world.processes[0].reauth_queue()).await;
+    let other = next(&world.processes[1].reauth_queue());
+    turns().await;
+    world.pass(LEASE / 2).await;
+    world.leases.away.store(true, Ordering::SeqCst);
+    held.renew(LEASE).unwrap();
+    turns().await;
+    world.leases.away.store(false, Ordering::SeqCst);
+    for _ in 0..58 {
+        world.pass(SECOND).await;
+    }
+    assert!(held.refreshed().is_ok());
+    assert!(!other.is_finished(), "both ask her");
+    // What was kept is no longer than what was asked for.
+    for _ in 0..6 {
+        world.pass(SECOND).await;
+    }
+    assert!(held.refreshed().is_err() && other.is_finished());
+}
+
+#[tokio::test]
 async fn rule_7_a_call_that_comes_late_does_not_shorten_a_later_lease() {
     let world = World::new();
     let alice = user("alice");

@@ -1,7 +1,6 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -73,8 +72,7 @@ impl Claim {
         if !held {
             return Err(ClaimLost);
         }
-        let (manager, whose, claim) = (Arc::clone(inner), user.clone(), self.claim);
-        inner.keep_lease(user, lease, move || manager.give_back(&whose, claim, 0));
+        inner.keep_claimed(user, self.claim, (lease, until));
         Ok(())
     }
 

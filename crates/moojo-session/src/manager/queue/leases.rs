@@ -81,13 +81,46 @@ impl Inner {
         Ok(lease == Lease::Acquired)
     }
 
+    /// Has the lease run until the end of the claim, which was just renewed for this long, and gives
+    /// the claim back if another process has it. If the leases are away, it is tried once more: until
+    /// the lease runs out, nobody else can have it.
+    pub(super) fn keep_claimed(
+        self: &Arc<Self>,
+        user: &UserId,
+        claim: u64,
+        (time, until): (Duration, u64),
+    ) {
+        let Some(kept) = self.keep_lease(user, time, self.losing(user, claim)) else { return };
+        let (inner, user) = (Arc::downgrade(self), user.clone());
+        spawn(async move {
+            if let Ok(Ok(())) = kept.await {
+                return;
+            }
+            let pause = inner.upgrade().map(|inner| inner.clock.sleep(time / 4));
+            let Some(pause) = pause else { return };
+            pause.await;
+            let Some(inner) = inner.upgrade() else { return };
+            let now = inner.moment();
+            // Unless it is over, or was renewed since.
+            if inner.queue.with(|requests| requests.lease_end(&user, claim, now)) == Some(until) {
+                let left = Duration::from_nanos(until.saturating_sub(now));
+                inner.keep_lease(&user, left, inner.losing(&user, claim));
+            }
+        });
+    }
+
+    fn losing(self: &Arc<Self>, user: &UserId, claim: u64) -> impl FnOnce() -> bool + use<> {
+        let (inner, user) = (Arc::clone(self), user.clone());
+        move || inner.give_back(&user, claim, 0)
+    }
+
     /// Keeps other processes away for this long from now. Says to `lost` if one has the lease.
     pub(super) fn keep_lease(
         self: &Arc<Self>,
         user: &UserId,
         time: Duration,
         lost: impl FnOnce() -> bool + Send + 'static,
-    ) {
+    ) -> Option<oneshot::Receiver<Result<(), StoreError>>> {
         self.in_row(LeaseCall::Acquire, user, move |_, leases, user| {
             Some(async move {
                 if leases.acquire(&user, time).await? != Lease::Acquired {
@@ -95,7 +128,7 @@ impl Inner {
                 }
                 Ok(())
             })
-        });
+        })
     }
 
     /// Tells other processes that the person is not to be asked for this long, even if the lease has
