@@ -67,7 +67,6 @@ struct Slow {
 impl Slow {
     fn new(clock: &ManualClock) -> Self {
         let store = TestStore::new(clock);
-        store.has_feed();
         let before = Arc::new(Semaphore::new(1_000_000));
         Self { store, fails: Arc::default(), before, arrived: Arc::default() }
     }
@@ -112,8 +111,15 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with_feed(true)
+    }
+
+    fn with_feed(has_feed: bool) -> Self {
         let clock = ManualClock::new(start());
         let (store, hook) = (Slow::new(&clock), Hook::new());
+        if has_feed {
+            store.store.has_feed();
+        }
         let builder = || SessionManager::builder(store.clone()).clock(clock.clone());
         let (here, there) = (builder().reauthenticate(hook.clone()).build(), builder().build());
         Self { here, there, store, clock, hook }
@@ -153,6 +159,22 @@ async fn rule_6_a_renewal_that_ends_sooner_leaves_the_session_that_is_there() {
     world.hook.open();
     assert!(world.here.ensure_valid_for(&alice, 45 * MINUTE).await.is_err());
     assert_eq!(world.here.get(&alice).await.unwrap(), there_is);
+}
+
+#[tokio::test]
+async fn a_login_that_no_feed_told_of_is_used_once_a_renewal_has_come_across_it() {
+    let world = World::with_feed(false);
+    let alice = user("alice");
+    world.here.insert(session(&alice, "old", world.after(30))).await.unwrap();
+    let login = fresh(&alice, "login", &world.clock);
+    world.there.insert(login.clone()).await.unwrap();
+    world.hook.gives(session(&alice, "renewed", world.after(60)));
+    world.hook.open();
+    for _ in 0..2 {
+        let valid = world.here.ensure_valid_for(&alice, 45 * MINUTE).await;
+        assert_eq!(valid.unwrap(), login);
+    }
+    assert_eq!(world.here.get(&alice).await.unwrap(), login);
 }
 
 #[tokio::test]

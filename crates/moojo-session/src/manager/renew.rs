@@ -207,7 +207,12 @@ impl Attempt {
             && !slot.is_refused(there.id())
             && !slot.has_seen_end_of(there.id())
             && manager.now().wall < there.expires_nanos();
-        (is_good && renewed.expires_nanos() <= there.expires_nanos()).then_some(there)
+        let is_longer = is_good && renewed.expires_nanos() <= there.expires_nanos();
+        if is_longer {
+            // The feed may be late, or there is none.
+            slot.saved_somewhere(there.id());
+        }
+        is_longer.then_some(there)
     }
 }
 
