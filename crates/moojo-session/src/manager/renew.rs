@@ -202,9 +202,7 @@ impl Attempt {
         let Self { manager, slot, .. } = self;
         let there = manager.load(slot.user()).await.ok()??;
         let mut slot = slot.lock();
-        let is_good = there.user() == renewed.user()
-            && !there.is_sealed()
-            && !slot.is_refused(there.id())
+        let is_good = !slot.is_refused(there.id())
             && !slot.has_seen_end_of(there.id())
             && manager.now().wall < there.expires_nanos();
         let is_longer = is_good && renewed.expires_nanos() <= there.expires_nanos();
