@@ -237,7 +237,8 @@ impl ReauthQueue {
 
     /// Claims the request of this user, if there is one and nobody else has it, even if it was
     /// [put aside](Claim::release): for when the person comes by. `None` also if the store does not
-    /// say whether it is still needed.
+    /// say whether it is still needed. With a common [`LeaseStore`](crate::LeaseStore), a process that
+    /// put it aside has it until then, and only that process can claim it.
     pub async fn claim(&self, user: &UserId) -> Option<Claim> {
         self.claim_where(Some(user)).await
     }
