@@ -197,6 +197,20 @@ async fn a_revocation_while_what_was_renewed_is_saved_stands() {
     assert!(world.here.get(&alice).await.is_err());
 }
 
+/// As the documentation of `Reauthenticate` says: the hook has to know who has logged out.
+#[tokio::test]
+async fn what_another_process_has_revoked_is_missing_here_and_is_renewed() {
+    let world = World::new();
+    let alice = user("alice");
+    world.here.insert(fresh(&alice, "login", &world.clock)).await.unwrap();
+    world.there.revoke(&alice).await.unwrap();
+    turns().await;
+    let renewed = fresh(&alice, "renewed", &world.clock);
+    world.hook.gives(renewed.clone());
+    world.hook.open();
+    assert_eq!(world.here.get(&alice).await.unwrap(), renewed);
+}
+
 #[tokio::test]
 async fn rule_6_a_call_that_waits_goes_on_if_what_was_renewed_cannot_be_saved() {
     let world = World::new();
