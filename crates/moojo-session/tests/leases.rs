@@ -64,6 +64,18 @@ async fn rule_7_one_failure_of_the_leases_gives_nobody_to_another() {
 }
 
 #[tokio::test]
+async fn rule_7_who_was_put_aside_by_one_process_is_not_claimed_by_another() {
+    let world = World::new();
+    let alice = user("alice");
+    let _calls = world.calls(&alice).await;
+    let [here, there] = [0, 1].map(|process| world.processes[process].reauth_queue());
+    claim(&here).await.release(LEASE / 2).unwrap();
+    turns().await;
+    assert!(there.claim(&alice).await.is_none());
+    assert!(here.claim(&alice).await.is_some());
+}
+
+#[tokio::test]
 async fn rule_7_a_call_that_comes_late_does_not_shorten_a_later_lease() {
     let world = World::new();
     let alice = user("alice");
