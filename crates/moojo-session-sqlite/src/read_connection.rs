@@ -53,50 +53,57 @@ impl ReadConnection {
         outcome.ok()
     }
 
-    /// Does the jobs that `take` gives, and answers each. They see what was committed before `take`
+    /// Does the jobs that `take` gives, and answers them. They see what was committed before `take`
     /// was called, whatever is committed meanwhile.
     pub(crate) fn read_all(&self, take: impl FnOnce() -> Vec<Box<dyn Job>>) {
         let mut inner = self.0.lock();
         let mut jobs = take();
         jobs.retain(|job| job.is_awaited());
-        if jobs.len() < 2 {
-            for job in jobs {
-                inner.read(job);
-            }
-            return;
+        let errors = inner.read_all(&mut jobs);
+        drop(inner);
+        // All at once: a thread of the runtime that has nothing else to do is woken once for all of
+        // them, and not for each.
+        for (job, error) in jobs.into_iter().zip(errors) {
+            job.answer(error);
         }
-        // One view of the file for all spares each of them its locks. It is taken by the first job
-        // that reads, and so after the last of them has come.
-        let begun = inner.link.get().and_then(|db| execute(db, "begin"));
-        let mut busy = begun.err().map(Failure::into_store_error);
-        for job in jobs {
-            match &busy {
-                Some(error) => job.answer(Some(error.clone())),
-                None => busy = inner.read(job),
-            }
-        }
-        inner.end_view();
     }
 }
 
 impl Inner {
-    /// Does a job and answers it. Gives the error if no other job could be done either.
-    fn read(&mut self, mut job: Box<dyn Job>) -> Option<StoreError> {
+    /// Does the jobs, and says which of them failed.
+    fn read_all(&mut self, jobs: &mut [Box<dyn Job>]) -> Vec<Option<StoreError>> {
+        let mut busy = None;
+        if jobs.len() > 1 {
+            // One view of the file for all spares each of them its locks. It is taken by the first
+            // job that reads, and so after the last of them has come.
+            let begun = self.link.get().and_then(|db| execute(db, "begin"));
+            busy = begun.err().map(Failure::into_store_error);
+        }
+        let errors = jobs.iter_mut().map(|job| {
+            if busy.is_some() {
+                return busy.clone();
+            }
+            let failure = self.read(&mut **job).err()?;
+            let is_busy = failure.is_busy();
+            let error = failure.into_store_error();
+            // No other job could be done either.
+            busy = is_busy.then(|| error.clone());
+            Some(error)
+        });
+        let errors = errors.collect();
+        self.end_view();
+        errors
+    }
+
+    fn read(&mut self, job: &mut dyn Job) -> Result<(), Failure> {
         let in_view = self.link.current().is_some_and(|db| !db.is_autocommit());
         let patience = self.link.patience();
         let db = if in_view { self.link.opened() } else { self.link.get() };
         let outcome = db.and_then(|db| patiently(patience, || caught(|| job.run(db))));
-        let Err(failure) = outcome else {
-            job.answer(None);
-            return None;
-        };
-        let is_busy = failure.is_busy();
-        if failure.spoils_connection() {
+        if outcome.as_ref().is_err_and(Failure::spoils_connection) {
             self.link.discard();
         }
-        let error = failure.into_store_error();
-        job.answer(Some(error.clone()));
-        is_busy.then_some(error)
+        outcome
     }
 
     fn end_view(&mut self) {
