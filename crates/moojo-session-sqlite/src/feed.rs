@@ -119,5 +119,5 @@ fn stream_of(first: VecDeque<Change>, receiver: broadcast::Receiver<Change>) -> 
         };
         Some((change, (first, receiver)))
     };
-    ChangeStream::new(stream::unfold((first, receiver), next).fuse())
+    ChangeStream::new(stream::unfold((first, receiver), next).fuse()).late()
 }

@@ -50,6 +50,21 @@ async fn a_login_of_one_process_is_had_by_the_other_and_a_logout_as_well() {
     assert!(there.get(&alice).await.is_err());
 }
 
+/// As behind a load balancer: a page of one process sends her to the login of another, and back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_7_nobody_is_asked_to_log_in_again_who_has_just_done_so_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let (here, there) = (manager(&path).await, manager(&path).await);
+    for number in 0..20 {
+        let user = UserId::new(format!("user-{number}")).unwrap();
+        assert!(here.get(&user).await.is_err());
+        let session = login(&user);
+        there.insert(session.clone()).await.unwrap();
+        assert_eq!(here.get(&user).await.unwrap(), session);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_logs_nobody_out() {
     let folder = tempfile::tempdir().unwrap();

@@ -131,9 +131,9 @@ impl SessionManagerBuilder {
 
     /// For how long it is remembered that a user has no session, so that calls for users who are not
     /// logged in cost the store little. Only while the store's [feed](SessionStore::changes) is heard,
-    /// which tells of logins. Until it has told of one that another process made, this one still
-    /// says that there is none: through Redis until its message arrives, through a SQLite file for
-    /// up to 150 milliseconds. Zero: never remembered. Default: 1 second.
+    /// which tells of logins: until the message of one that another process made has arrived, this one
+    /// still says that there is none. Never over a feed that [tells late](crate::ChangeStream::late), as
+    /// that of a SQLite file does. Zero: never. Default: 1 second.
     pub fn remember_misses(mut self, time: Duration) -> Self {
         self.miss_life = time;
         self

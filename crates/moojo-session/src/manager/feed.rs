@@ -22,11 +22,13 @@ pub(super) struct Feed {
     catching_up: Mutex<Option<JoinHandle<()>>>,
     /// Whether all changes up to now have been told or are on their way.
     hears: AtomicBool,
+    is_late: AtomicBool,
 }
 
 impl Feed {
-    pub(super) fn hears(&self) -> bool {
-        self.hears.load(Ordering::Acquire)
+    /// Whether all that has changed has been told, but for what is on its way.
+    pub(super) fn hears_at_once(&self) -> bool {
+        self.hears.load(Ordering::Acquire) && !self.is_late.load(Ordering::Relaxed)
     }
 }
 
@@ -50,6 +52,7 @@ impl Inner {
             Listening::NotYet | Listening::Task(_) => {}
         }
         let changes = self.store.changes();
+        self.feed.is_late.store(changes.is_late(), Ordering::Relaxed);
         *listening = if changes.is_none() {
             Listening::Never
         } else {

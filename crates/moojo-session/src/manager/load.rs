@@ -26,7 +26,7 @@ impl Inner {
     /// user has to log in: that becomes a request. What was missing a moment ago still is.
     pub(super) async fn get(self: &Arc<Self>, slot: &SlotRef) -> Result<Session, Error> {
         let missed = slot.lock().missed(self.moment(), self.epoch());
-        let looked = match missed.filter(|_| self.feed.hears()) {
+        let looked = match missed.filter(|_| self.feed.hears_at_once()) {
             Some(reason) => Err(self.signal(slot.user(), reason).into()),
             None => self.look_or_last_known(slot, false).await,
         };

@@ -40,21 +40,36 @@ pub enum Change {
 /// says [`Change::Disconnected`] again. It connects by itself, and says [`Change::Lagged`] each time
 /// that it begins to hear.
 #[must_use]
-pub struct ChangeStream(Option<Pin<Box<dyn Stream<Item = Change> + Send>>>);
+pub struct ChangeStream {
+    changes: Option<Pin<Box<dyn Stream<Item = Change> + Send>>>,
+    late: bool,
+}
 
 impl ChangeStream {
     /// The feed of a store that has none. It ends at once.
     pub fn none() -> Self {
-        Self(None)
+        Self { changes: None, late: false }
     }
 
     /// A feed of what `changes` gives.
     pub fn new(changes: impl Stream<Item = Change> + Send + 'static) -> Self {
-        Self(Some(Box::pin(changes)))
+        Self { changes: Some(Box::pin(changes)), late: false }
+    }
+
+    /// The same feed, which tells late of what other processes change, as one does that looks for it
+    /// from time to time. A manager [remembers](crate::SessionManagerBuilder::remember_misses) of no
+    /// user that there is no session then: she may have logged in elsewhere a moment ago.
+    pub fn late(mut self) -> Self {
+        self.late = true;
+        self
     }
 
     pub(crate) fn is_none(&self) -> bool {
-        self.0.is_none()
+        self.changes.is_none()
+    }
+
+    pub(crate) fn is_late(&self) -> bool {
+        self.late
     }
 
     /// The next change, or `None` at the end of the feed. Dropping the future loses nothing.
@@ -67,7 +82,7 @@ impl Stream for ChangeStream {
     type Item = Change;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Change>> {
-        match &mut self.0 {
+        match &mut self.changes {
             Some(changes) => changes.as_mut().poll_next(cx),
             None => Poll::Ready(None),
         }
