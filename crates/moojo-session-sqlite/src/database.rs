@@ -1,7 +1,7 @@
 //! The file, and connections to it.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -49,6 +49,9 @@ impl Database {
         match options.open(&self.path) {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                if self.path.is_dir() {
+                    return Err(StoreError::refused(self.named(ErrorKind::IsADirectory.into())));
+                }
                 self.warn_of_readers();
                 Ok(())
             }
@@ -56,10 +59,15 @@ impl Database {
                 ErrorKind::PermissionDenied
                 | ErrorKind::ReadOnlyFilesystem
                 | ErrorKind::StorageFull
-                | ErrorKind::QuotaExceeded => StoreError::refused(error),
-                _ => StoreError::unavailable(error),
+                | ErrorKind::QuotaExceeded => StoreError::refused(self.named(error)),
+                _ => StoreError::unavailable(self.named(error)),
             }),
         }
+    }
+
+    /// What the system says of the file, and of which file.
+    fn named(&self, error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
     }
 
     /// A file of somebody who set its rights is left as it is.
@@ -82,12 +90,14 @@ impl Database {
     #[cfg(unix)]
     pub(crate) fn ensure_in_place(&self) -> Result<(), Failure> {
         use std::os::unix::fs::MetadataExt;
-        let found = fs::metadata(&self.path).map_err(StoreError::unavailable)?;
+        let found = fs::metadata(&self.path);
+        let found = found.map_err(|error| StoreError::unavailable(self.named(error)))?;
         let found = (found.dev(), found.ino());
         if *self.opened.get_or_init(|| found) == found {
             return Ok(());
         }
-        Err(StoreError::unavailable("another file stands in the place of the store's").into())
+        let path = self.path.display();
+        Err(StoreError::unavailable(format!("{path}: another file stands in its place")).into())
     }
 
     /// A file that is open stays where it is.

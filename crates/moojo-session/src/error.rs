@@ -117,8 +117,8 @@ pub enum Limit {
 
 fn describe(origin: &Option<Origin>) -> String {
     match origin {
-        Some(origin) => format!("{origin}: it is not on the list of allowed origins"),
-        None => "a request without a plain http or https origin".to_owned(),
+        Some(origin) => format!("{origin}: it is not allowed (SessionLayer::allow_origin)"),
+        None => "a URL without a scheme and a host, or with a user name in it".to_owned(),
     }
 }
 

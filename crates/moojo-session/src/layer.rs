@@ -202,8 +202,9 @@ impl SessionLayer {
         self
     }
 
-    /// The caller's key, which goes with every token as `x-api-key`. No key unless set. Few clients
-    /// that follow redirects by themselves know this header for a secret: see [where to put the
+    /// The caller's key, which goes with every token as `x-api-key`. No key unless set. **Moojo wants
+    /// one on every call**: a 401 because it is missing is taken for a refused token. Few clients that
+    /// follow redirects by themselves know this header for a secret: see [where to put the
     /// layer](Self#where-to-put-it).
     pub fn api_key(mut self, key: ApiKey) -> Self {
         self.settings.api_key = Some(key.header_value().clone());

@@ -148,7 +148,7 @@ impl fmt::Display for ReauthRequired {
             ReauthReason::Revoked => "the session was revoked",
             ReauthReason::ExpiresTooSoon => "the session ends too soon",
         };
-        write!(f, "user {} has to log in again: {why}", self.user())
+        write!(f, "user {} has to log in: {why}", self.user())
     }
 }
 

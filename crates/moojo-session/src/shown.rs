@@ -58,12 +58,12 @@ impl Rarely {
 ///
 /// assert_eq!(redacted_url("redis://app:secret@cache:6379/1"), "redis://…@cache:6379/1");
 /// assert_eq!(redacted_url("https://api.moojo.id/v1?key=secret"), "https://api.moojo.id/v1?…");
-/// assert_eq!(redacted_url("secret"), "… without ://");
+/// assert_eq!(redacted_url("secret"), "(a text without ://)");
 /// ```
 pub fn redacted_url(url: &str) -> String {
     let is_scheme = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) else {
-        return "… without ://".to_owned();
+        return "(a text without ://)".to_owned();
     };
     let (name, rest) = match rest.rsplit_once('@') {
         // A password that is not encoded, or an `@` in a path or query: nobody knows what is what.

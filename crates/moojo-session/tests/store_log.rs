@@ -1,5 +1,5 @@
-//! What the log says of a store that does not do what it is asked: who runs it sees that, and not with
-//! every call.
+//! What the log says of a store that does not do what it is asked, and of a server that refuses tokens: who
+//! runs it sees that, and not with every call.
 
 mod common;
 
@@ -176,5 +176,28 @@ async fn what_the_store_gives_and_nobody_can_use_is_warned_of() {
     let warned = log.lines_with(&["WARN", "has a record that cannot be read", "what=\"load\""]);
     assert_eq!(warned.len(), 1, "{}", log.text());
     assert!(warned[0].contains("the session of another user"), "{warned:?}");
+    assert!(log.lines_with(&["planted"]).is_empty(), "rule 13");
+}
+
+/// When the API key is refused, everybody who makes a call is logged out.
+#[tokio::test]
+async fn refused_tokens_are_warned_of_once_a_minute_with_their_number() {
+    let (log, _guard) = Log::of_thread();
+    let (sessions, _, clock) = setup();
+    let refuse = async |name: &str| {
+        let session = fresh(&user(name), "planted", &clock);
+        sessions.insert(session.clone()).await.unwrap();
+        assert!(sessions.reject(&session).await.unwrap());
+        assert!(!sessions.reject(&session).await.unwrap(), "a late answer is no refusal");
+    };
+    let warned = || log.lines_with(&["WARN", "the server refused tokens", "the API key"]);
+    for name in ["alice", "bob", "carol"] {
+        refuse(name).await;
+    }
+    clock.advance(MINUTE);
+    refuse("dave").await;
+    let [first, second] = &warned()[..] else { panic!("{}", log.text()) };
+    assert!(first.contains("user=alice") && first.contains("count=1"), "{first}");
+    assert!(second.contains("user=dave") && second.contains("count=3"), "{second}");
     assert!(log.lines_with(&["planted"]).is_empty(), "rule 13");
 }

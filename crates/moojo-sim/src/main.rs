@@ -17,6 +17,7 @@ Options:
       --bind <ADDR:PORT>     where to listen [default: 127.0.0.1:8787]
       --api-key <KEY>        the key that callers must send [default: moojo-sim-api-key]
       --code-ttl <DURATION>  how long a code can be used: 600, 600s, 10m or 1h [default: 10m]
+      --token-ttl <DURATION> how long a token lives [default: 2h]
       --fault-free           take no faults over HTTP: /sim/faults is not there
   -h, --help                 show this
   -V, --version              show the version
@@ -45,6 +46,9 @@ async fn run(options: Options) -> Result<(), Failure> {
     if let Some(ttl) = options.code_ttl {
         builder = builder.code_ttl(ttl);
     }
+    if let Some(ttl) = options.token_ttl {
+        builder = builder.token_ttl(ttl);
+    }
     let sim = builder.start().await?;
     say(&format!(
         "simulated Moojo listens on {}\n  api key        {}\n  the phone      {}\n\
@@ -63,6 +67,7 @@ struct Options {
     bind: SocketAddr,
     api_key: Option<String>,
     code_ttl: Option<Duration>,
+    token_ttl: Option<Duration>,
     fault_free: bool,
 }
 
@@ -73,6 +78,7 @@ impl Options {
             bind: SocketAddr::from(([127, 0, 0, 1], 8787)),
             api_key: None,
             code_ttl: None,
+            token_ttl: None,
             fault_free: false,
         };
         while let Some(arg) = parser.next()? {
@@ -80,6 +86,9 @@ impl Options {
                 Long("bind") => options.bind = parser.value()?.parse()?,
                 Long("api-key") => options.api_key = Some(parser.value()?.string()?),
                 Long("code-ttl") => options.code_ttl = Some(parser.value()?.parse_with(duration)?),
+                Long("token-ttl") => {
+                    options.token_ttl = Some(parser.value()?.parse_with(duration)?)
+                }
                 Long("fault-free") => options.fault_free = true,
                 Short('h') | Long("help") => {
                     say(HELP);

@@ -1,7 +1,7 @@
 //! Files that are not what they should be.
 
 use futures_util::future::join_all;
-use moojo_session::{Change, SessionStore, StoreErrorKind};
+use moojo_session::{Chain, Change, SessionStore, StoreErrorKind};
 use moojo_session_sqlite::{OpenError, SqliteStore};
 
 use crate::{eventually, file, login, open, raw};
@@ -101,10 +101,17 @@ async fn rule_6_what_cannot_be_read_is_not_missing() {
 #[tokio::test]
 async fn a_file_that_cannot_be_made_is_an_error() {
     let (folder, _) = file();
-    let path = folder.path().join("missing/sessions.db");
-    let error = SqliteStore::builder(path).open().await.unwrap_err();
-    let OpenError::Store(error) = error else { panic!("{error:?}") };
-    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    let missing = folder.path().join("missing/sessions.db");
+    for (path, kind, why) in [
+        (missing.as_path(), StoreErrorKind::Unavailable, "No such file"),
+        (folder.path(), StoreErrorKind::Refused, "is a directory"),
+    ] {
+        let error = SqliteStore::builder(path).open().await.unwrap_err();
+        let said = Chain(&error).to_string();
+        assert!(said.contains(&format!("{}: ", path.display())) && said.contains(why), "{said}");
+        let OpenError::Store(error) = error else { panic!("{error:?}") };
+        assert_eq!(error.kind(), kind);
+    }
     let error = SqliteStore::builder("x").readers(0).open().await.unwrap_err();
     assert!(matches!(error, OpenError::Zero), "{error:?}");
     let error = SqliteStore::builder(":memory:").open().await.unwrap_err();

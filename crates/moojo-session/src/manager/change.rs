@@ -57,6 +57,7 @@ impl Inner {
         let note = |slot: &mut Locked<'_>| slot.set_gone(ReauthReason::Rejected);
         let removed = self.remove_if_current(user, id, note).await?;
         if removed {
+            self.trouble.note_refused(user, self.clock.monotonic());
             self.emit(Event::Rejected { user: user.clone(), id });
         }
         Ok(removed)

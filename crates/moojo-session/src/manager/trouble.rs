@@ -1,4 +1,5 @@
-//! What the log says of a store that does not do what it is asked: whoever set it up has to see that.
+//! What the log says of a store that does not do what it is asked, and of a server that refuses tokens:
+//! whoever set it up has to see that.
 
 use std::time::Duration;
 
@@ -19,6 +20,14 @@ pub(super) struct Trouble {
     decline: StoreLog,
     clear: StoreLog,
     put_aside: Mutex<Rarely>,
+    refused: Mutex<Refused>,
+}
+
+/// Tokens that the server has refused, and of which no line has told yet.
+#[derive(Debug, Default)]
+struct Refused {
+    count: u64,
+    line: Rarely,
 }
 
 /// What the store was asked for.
@@ -49,6 +58,7 @@ impl Trouble {
             decline: StoreLog::new("decline"),
             clear: StoreLog::new("clear a lease"),
             put_aside: Mutex::default(),
+            refused: Mutex::default(),
         }
     }
 
@@ -86,6 +96,23 @@ impl Trouble {
             tracing::warn!(%user, %error, "a login request is put aside");
         } else {
             tracing::debug!(%user, %error, "a login request is put aside");
+        }
+    }
+
+    /// A token is refused now and then. When nearly all are, it is for another reason, and everybody who
+    /// makes a call is logged out: somebody should look at that before they are asked to log in.
+    pub(super) fn note_refused(&self, user: &UserId, now: Duration) {
+        let count = {
+            let mut refused = self.refused.lock();
+            refused.count += 1;
+            refused.line.lets_through(now).then(|| std::mem::take(&mut refused.count))
+        };
+        if let Some(count) = count {
+            tracing::warn!(
+                %user, count,
+                "the server refused tokens before their end; if it is many users', the API key may be \
+                 missing, or what is refused"
+            );
         }
     }
 }
