@@ -87,17 +87,16 @@ impl Session {
         for length in &mut lengths {
             *length = u16::from_be_bytes(rest.array()?);
         }
-        let [user, token, public_user_id, public_key] = [
-            rest.text(lengths[0])?,
-            rest.text(lengths[1])?,
-            rest.text(lengths[2])?,
-            rest.text(lengths[3])?,
-        ];
+        let lengths = lengths.map(|length| (length != NONE).then_some(usize::from(length)));
+        let [user, token, public_user_id, public_key, later] = lengths;
+        let all = [user, token, public_user_id, public_key].into_iter().flatten().sum();
+        let mut texts = Texts(rest.text(all)?);
         // What a later version adds is passed over, but is there.
-        let later = if lengths[4] == NONE { 0 } else { usize::from(lengths[4]) };
-        if rest.0.len() != later {
+        if rest.0.len() != later.unwrap_or(0) {
             return Err(InvalidExposed::Length);
         }
+        let [user, token] = [texts.next(user)?, texts.next(token)?];
+        let [public_user_id, public_key] = [texts.next(public_user_id)?, texts.next(public_key)?];
         let token = token.unwrap_or_default();
         secret::check_kept(token)?;
         let parts = Parts {
@@ -123,14 +122,24 @@ impl<'a> Rest<'a> {
         Ok(*array)
     }
 
-    fn text(&mut self, length: u16) -> Result<Option<&'a str>, InvalidExposed> {
-        if length == NONE {
-            return Ok(None);
-        }
-        let parts = self.0.split_at_checked(usize::from(length)).ok_or(InvalidExposed::Length)?;
-        self.0 = parts.1;
+    fn text(&mut self, length: usize) -> Result<&'a str, InvalidExposed> {
+        let (text, rest) = self.0.split_at_checked(length).ok_or(InvalidExposed::Length)?;
+        self.0 = rest;
         // Where it is not text, is not told: that would be a word about a secret.
-        std::str::from_utf8(parts.0).map(Some).map_err(|_| InvalidExposed::NotText)
+        std::str::from_utf8(text).map_err(|_| InvalidExposed::NotText)
+    }
+}
+
+/// What of the texts is not taken apart yet.
+struct Texts<'a>(&'a str);
+
+impl<'a> Texts<'a> {
+    fn next(&mut self, length: Option<usize>) -> Result<Option<&'a str>, InvalidExposed> {
+        let Some(length) = length else { return Ok(None) };
+        // One that ends within a character is no text.
+        let (text, rest) = self.0.split_at_checked(length).ok_or(InvalidExposed::NotText)?;
+        self.0 = rest;
+        Ok(Some(text))
     }
 }
 
