@@ -10,11 +10,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use common::queue::{MINUTE, soon};
 use common::{TestStore, fresh, session, start, turns, user};
 use moojo_session::{
-    ChangeStream, Clock, ManualClock, ReauthReason, Reauthenticate, Session, SessionId,
+    ChangeStream, Clock, Error, ManualClock, ReauthReason, Reauthenticate, Session, SessionId,
     SessionManager, SessionStore, StoreError, UserId, Wait, async_trait,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
 
 /// Gives what the test put there, once, when there is a permit.
 #[derive(Debug, Clone)]
@@ -55,20 +56,24 @@ impl Reauthenticate for Hook {
     }
 }
 
-/// A store on which saves can fail, or wait before they are made or before they answer.
+/// A store on which saves can fail, and those of a token `renewed` can wait before they are made or
+/// before they answer.
 #[derive(Debug, Clone)]
 struct Slow {
     store: TestStore,
     fails: Arc<AtomicBool>,
     before: Arc<Semaphore>,
+    after: Arc<Semaphore>,
     arrived: Arc<Notify>,
+    made: Arc<Notify>,
 }
 
 impl Slow {
     fn new(clock: &ManualClock) -> Self {
         let store = TestStore::new(clock);
-        let before = Arc::new(Semaphore::new(1_000_000));
-        Self { store, fails: Arc::default(), before, arrived: Arc::default() }
+        let [before, after] = [(); 2].map(|()| Arc::new(Semaphore::new(1_000_000)));
+        let (arrived, made) = Default::default();
+        Self { store, fails: Arc::default(), before, after, arrived, made }
     }
 }
 
@@ -82,9 +87,15 @@ impl SessionStore for Slow {
         if self.fails.load(Ordering::SeqCst) {
             return Err(StoreError::unavailable("it can only be read"));
         }
+        if session.access_token().expose_secret() != "renewed" {
+            return self.store.save(session).await;
+        }
         self.arrived.notify_one();
         self.before.acquire().await.unwrap().forget();
-        self.store.save(session).await
+        let saved = self.store.save(session).await;
+        self.made.notify_one();
+        self.after.acquire().await.unwrap().forget();
+        saved
     }
 
     async fn remove(&self, user: &UserId) -> Result<bool, StoreError> {
@@ -127,6 +138,12 @@ impl World {
 
     fn after(&self, minutes: i64) -> DateTime<Utc> {
         self.clock.now() + TimeDelta::minutes(minutes)
+    }
+
+    /// A call here that needs a session which is good for longer than the one that is there.
+    fn ensure(&self, user: &UserId) -> JoinHandle<Result<Session, Error>> {
+        let (here, user) = (self.here.clone(), user.clone());
+        tokio::spawn(async move { here.ensure_valid_for(&user, 45 * MINUTE).await })
     }
 }
 
@@ -195,6 +212,96 @@ async fn a_revocation_while_what_was_renewed_is_saved_stands() {
     turns().await;
     assert_eq!(world.store.store.memory().load(&alice).await.unwrap(), None, "logged in again");
     assert!(world.here.get(&alice).await.is_err());
+}
+
+#[tokio::test]
+async fn a_revocation_stands_though_what_was_renewed_is_loaded_before_its_save_answers() {
+    let world = World::new();
+    let alice = user("alice");
+    world.here.insert(session(&alice, "old", world.after(30))).await.unwrap();
+    world.hook.gives(fresh(&alice, "renewed", &world.clock));
+    world.hook.open();
+    world.store.before.forget_permits(1_000_000);
+    world.store.after.forget_permits(1_000_000);
+    let call = world.ensure(&alice);
+    world.store.arrived.notified().await;
+    world.here.revoke(&alice).await.unwrap();
+    world.store.before.add_permits(1);
+    world.store.made.notified().await;
+    let _ = world.here.get(&alice).await;
+    world.store.after.add_permits(1);
+    assert!(soon(call).await.unwrap().is_err());
+    turns().await;
+    assert_eq!(world.store.store.memory().load(&alice).await.unwrap(), None, "logged in again");
+    assert!(world.here.get(&alice).await.is_err());
+}
+
+#[tokio::test]
+async fn a_second_revocation_while_what_was_renewed_is_saved_stands_too() {
+    let world = World::new();
+    let alice = user("alice");
+    world.here.insert(session(&alice, "old", world.after(30))).await.unwrap();
+    world.hook.gives(fresh(&alice, "renewed", &world.clock));
+    world.hook.0.gate.add_permits(1);
+    world.store.before.forget_permits(1_000_000);
+    let first = world.ensure(&alice);
+    world.store.arrived.notified().await;
+    world.here.revoke(&alice).await.unwrap();
+    // She logs in, and is to be renewed again; then she is logged out again.
+    world.here.insert(session(&alice, "login", world.after(30))).await.unwrap();
+    world.hook.0.arrived.notified().await;
+    let second = world.ensure(&alice);
+    world.hook.0.arrived.notified().await;
+    world.here.revoke(&alice).await.unwrap();
+    world.store.before.add_permits(1);
+    world.hook.open();
+    let _ = (soon(first).await, soon(second).await);
+    turns().await;
+    assert_eq!(world.store.store.memory().load(&alice).await.unwrap(), None, "logged in again");
+    assert!(world.here.get(&alice).await.is_err());
+}
+
+#[tokio::test]
+async fn rule_6_a_renewal_displaces_no_login_that_comes_while_it_looks() {
+    let world = World::new();
+    let alice = user("alice");
+    let gate = world.store.store.gate();
+    let call = tokio::spawn({
+        let (here, alice) = (world.here.clone(), alice.clone());
+        async move { here.get(&alice).await }
+    });
+    world.hook.gives(session(&alice, "renewed", world.after(10)));
+    world.hook.open();
+    gate.arrived.notified().await;
+    gate.open.add_permits(1);
+    // It has looked, and found nothing; nobody has told it so yet.
+    gate.arrived.notified().await;
+    let login = fresh(&alice, "login", &world.clock);
+    world.here.insert(login.clone()).await.unwrap();
+    world.store.store.no_gate();
+    assert_eq!(soon(call).await.unwrap().unwrap(), login);
+    let there_is = world.store.store.memory().load(&alice).await.unwrap();
+    assert_eq!(there_is, Some(login), "she has to log in in 10 minutes");
+}
+
+#[tokio::test]
+async fn a_renewal_that_a_revocation_ended_is_no_reason_to_ask_who_has_logged_in_since() {
+    let world = World::new();
+    let alice = user("alice");
+    world.here.insert(session(&alice, "old", world.after(30))).await.unwrap();
+    let call = world.ensure(&alice);
+    world.hook.0.arrived.notified().await;
+    world.here.revoke(&alice).await.unwrap();
+    let login = fresh(&alice, "login", &world.clock);
+    world.here.insert(login.clone()).await.unwrap();
+    // Only now it turns out that there was no way.
+    world.hook.open();
+    let _ = soon(call).await.unwrap();
+    turns().await;
+    let renewed = fresh(&alice, "renewed", &world.clock);
+    world.hook.gives(renewed.clone());
+    world.here.reject(&login).await.unwrap();
+    assert_eq!(world.here.get(&alice).await.unwrap(), renewed);
 }
 
 /// As the documentation of `Reauthenticate` says: the hook has to know who has logged out.

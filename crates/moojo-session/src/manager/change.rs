@@ -13,6 +13,16 @@ use crate::user::UserId;
 
 impl Inner {
     pub(super) async fn insert(self: &Arc<Self>, session: Session) -> Result<(), Error> {
+        let steady_end = self.steady_end(&session, self.now());
+        self.insert_until(session, steady_end).await
+    }
+
+    /// As [`Inner::insert`], for one that was received before and ends then by the steady clock.
+    pub(super) async fn insert_until(
+        self: &Arc<Self>,
+        session: Session,
+        steady_end: u64,
+    ) -> Result<(), Error> {
         if session.has_expired_at(self.clock.now()) {
             return Err(Error::AlreadyExpired { expires_at: session.expires_at() });
         }
@@ -21,7 +31,6 @@ impl Inner {
         let change = Change::begin(self, &user, Some(session.id()));
         let epoch = self.epoch();
         self.limited(Call::Save, self.store.save(&session)).await?;
-        let steady_end = self.steady_end(&session, self.now());
         let version = change.version;
         if change.slot.is_none() {
             self.answered(&session);

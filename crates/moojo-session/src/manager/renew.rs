@@ -75,12 +75,13 @@ impl Inner {
             return Begun::NotNow;
         }
         let (outcome, renewing) = watch::channel(None);
-        locked.start_renewal(renewing.clone());
+        let revocations = locked.start_renewal(renewing.clone());
         drop(locked);
         // A task of its own, as a load's: it survives the caller that started it (rule 10).
         let (manager, slot) = (Arc::clone(self), SlotRef::clone(slot));
         let begun = Begun::UnderWay(renewing.clone());
-        tokio::spawn(Attempt { manager, slot, needed_end, outcome, renewing }.run(reason));
+        let attempt = Attempt { manager, slot, needed_end, revocations, outcome, renewing };
+        tokio::spawn(attempt.run(reason));
         begun
     }
 
@@ -131,6 +132,8 @@ struct Attempt {
     manager: Arc<Inner>,
     slot: SlotRef,
     needed_end: Option<i64>,
+    /// How often the user had been revoked when it began.
+    revocations: u32,
     outcome: watch::Sender<Option<Result<Option<Session>, StoreError>>>,
     /// The other end of `outcome`, by which the slot knows this attempt.
     renewing: Renewing,
@@ -143,7 +146,9 @@ impl Attempt {
         // A session that ends too soon is of no help either.
         let lives = |session: &Session| lives(session, self.needed_end);
         let helped = outcome.as_ref().map_or(true, |session| session.as_ref().is_some_and(lives));
-        if let (false, Some(renewal)) = (helped, &self.manager.renewal) {
+        // What a revocation ended says nothing of a login that has come since.
+        let failed = !helped && !slot.was_revoked_since(self.revocations);
+        if let (true, Some(renewal)) = (failed, &self.manager.renewal) {
             slot.renewal_failed(self.manager.moment(), renewal.pause.0, renewal.pause.1);
         }
         slot.finish_renewal(&self.renewing);
@@ -155,12 +160,14 @@ impl Attempt {
         let Self { manager, slot, .. } = self;
         let Some(renewal) = &manager.renewal else { return Ok(None) };
         let unsaved = slot.lock().take_unsaved(manager.now());
-        let session = match unsaved {
-            Some(session) => session,
-            None => match manager.ask_hook(renewal, slot, reason).await {
-                Some(session) => session,
-                None => return Ok(None),
-            },
+        let (session, steady_end) = match unsaved {
+            Some(given) => given,
+            None => {
+                let given = manager.ask_hook(renewal, slot, reason).await;
+                let Some(session) = given else { return Ok(None) };
+                let steady_end = manager.steady_end(&session, manager.now());
+                (session, steady_end)
+            }
         };
         let longer = self.longer_than(&session).await;
         // The user was logged out meanwhile, and stays so.
@@ -171,8 +178,8 @@ impl Attempt {
             return Ok(longer);
         }
         let user = slot.user();
-        let saved = manager.insert(session.clone()).await;
-        if slot.lock().goes_again(&self.renewing, session.id()) {
+        let saved = manager.insert_until(session.clone(), steady_end).await;
+        if slot.lock().goes_again(self.revocations, session.id()) {
             // Logged out while it was being saved: the store may have taken that last.
             if let Err(error) = manager.take_back(&session).await {
                 let error = Chain(&error);
@@ -185,7 +192,7 @@ impl Attempt {
             Err(Error::Store(error)) => {
                 let chain = Chain(&error);
                 tracing::warn!(%user, error = %chain, "the renewed session could not be saved");
-                slot.lock().keep_unsaved(&self.renewing, session);
+                slot.lock().keep_unsaved(&self.renewing, (session, steady_end));
                 Err(error)
             }
             Err(error) => {
@@ -196,15 +203,21 @@ impl Attempt {
         }
     }
 
-    /// The session that is in the store by now, if it lives as long as the one that was `renewed`, or
-    /// longer: the person, who has logged in meanwhile, would have to do so again the sooner.
+    /// The session that is in the store by now, or has come here meanwhile, if it lives as long as the
+    /// one that was `renewed`, or longer: the person, who has logged in meanwhile, would have to do so
+    /// again the sooner.
     async fn longer_than(&self, renewed: &Session) -> Option<Session> {
         let Self { manager, slot, .. } = self;
-        let there = manager.load(slot.user()).await.ok()??;
+        let version = slot.lock().version();
+        let there = manager.load(slot.user()).await.ok().flatten();
+        let (now, epoch) = (manager.now(), manager.epoch());
         let mut slot = slot.lock();
+        let is_new = slot.version() != version;
+        let here = if is_new { slot.live(now, epoch) } else { None };
+        let there = here.or(there)?;
         let is_good = !slot.is_refused(there.id())
             && !slot.has_seen_end_of(there.id())
-            && manager.now().wall < there.expires_nanos();
+            && now.wall < there.expires_nanos();
         let is_longer = is_good && renewed.expires_nanos() <= there.expires_nanos();
         if is_longer {
             // The feed may be late, or there is none.

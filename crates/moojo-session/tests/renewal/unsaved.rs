@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use chrono::TimeDelta;
 use moojo_session::{
     ChangeStream, Error, ManualClock, ReauthReason, Session, SessionId, SessionStore, StoreError,
     UserId, async_trait,
@@ -107,4 +108,31 @@ async fn a_renewed_session_that_the_store_did_not_take_is_kept_and_not_made_agai
     store.takes.store(true, Ordering::SeqCst);
     sessions.revoke(&alice).await.unwrap();
     assert_eq!(reason(sessions.get(&alice).await), ReauthReason::Revoked);
+}
+
+#[tokio::test]
+async fn rule_4_what_was_renewed_and_not_saved_ages_by_both_clocks() {
+    let clock = ManualClock::new(start());
+    let store = Stubborn::new(TestStore::new(&clock));
+    let hook = Hook::new(&clock, two_hours());
+    let sessions = builder(&store, &clock, &hook).build();
+    let [alice, bob] = ["alice", "bob"].map(user);
+    store.takes.store(false, Ordering::SeqCst);
+    for user in [&alice, &bob] {
+        assert!(matches!(sessions.get(user).await, Err(Error::Store(_))));
+    }
+    // The wall clock is set back meanwhile.
+    let age = |minutes: u32| {
+        clock.advance(minutes * MINUTE);
+        clock.jump_wall(-TimeDelta::minutes(minutes.into()));
+    };
+    age(90);
+    store.takes.store(true, Ordering::SeqCst);
+    assert_eq!(sessions.get(&alice).await.unwrap().access_token().expose_secret(), "renewed-0");
+    age(30);
+    for user in [&alice, &bob] {
+        let session = sessions.get(user).await.unwrap();
+        assert!(!["renewed-0", "renewed-1"].contains(&session.access_token().expose_secret()));
+    }
+    assert_eq!(hook.calls(), 4);
 }

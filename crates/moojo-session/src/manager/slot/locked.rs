@@ -56,12 +56,15 @@ pub(super) struct Busy {
     /// The silent renewal under way, how often it was of no help in a row, and from when on it may
     /// be tried again by the steady clock.
     renewing: Option<Renewing>,
-    /// The one that was under way when the user was revoked: what it saves all the same goes again.
-    stopped: Option<Renewing>,
+    /// Those whose tasks run, given up or not, and how often the user was revoked meanwhile: what one
+    /// saves all the same goes again.
+    renewals: u32,
+    revocations: u32,
     renewals_failed: u32,
     renew_from: u64,
-    /// What a silent renewal gave and the store did not take: it is tried again with that.
-    unsaved: Option<Session>,
+    /// What a silent renewal gave and the store did not take, and when it ends by the steady clock: it
+    /// is tried again with that.
+    unsaved: Option<(Session, u64)>,
     /// Whether it was revoked, or that was tried, since the last session: nothing is renewed then.
     revoked: bool,
 }
@@ -281,7 +284,8 @@ impl Locked<'_> {
         self.take_out();
         let busy = self.busy();
         busy.version += 1;
-        busy.stopped = busy.renewing.take().or_else(|| busy.stopped.take());
+        busy.renewing = None;
+        busy.revocations = busy.revocations.wrapping_add(1);
         busy.unsaved = None;
         busy.revoked = true;
     }
@@ -336,7 +340,7 @@ impl Drop for Locked<'_> {
                 && busy.doubted.is_none()
                 && !busy.signalled
                 && busy.renewing.is_none()
-                && busy.stopped.is_none()
+                && busy.renewals == 0
                 && busy.renewals_failed == 0
                 && busy.unsaved.is_none()
                 && !busy.revoked

@@ -32,8 +32,12 @@ impl Locked<'_> {
         busy.renew_from <= now && !busy.revoked
     }
 
-    pub(in crate::manager) fn start_renewal(&mut self, renewing: Renewing) {
-        self.busy().renewing = Some(renewing);
+    /// Gives how often the user was revoked up to now.
+    pub(in crate::manager) fn start_renewal(&mut self, renewing: Renewing) -> u32 {
+        let busy = self.busy();
+        busy.renewing = Some(renewing);
+        busy.renewals += 1;
+        busy.revocations
     }
 
     /// Whether `renewing` is still under way: it has not been given up.
@@ -41,16 +45,19 @@ impl Locked<'_> {
         self.busy().renewing.as_ref().is_some_and(|current| current.same_channel(renewing))
     }
 
-    /// Keeps what `renewing` gave for the next one, if it is still under way.
-    pub(in crate::manager) fn keep_unsaved(&mut self, renewing: &Renewing, session: Session) {
+    /// Keeps what `renewing` gave, and when that ends by the steady clock, for the next one, if it is
+    /// still under way.
+    pub(in crate::manager) fn keep_unsaved(&mut self, renewing: &Renewing, given: (Session, u64)) {
         if self.is_renewing(renewing) {
-            self.busy().unsaved = Some(session);
+            self.busy().unsaved = Some(given);
         }
     }
 
-    /// What an earlier renewal gave that is live still.
-    pub(in crate::manager) fn take_unsaved(&mut self, now: Now) -> Option<Session> {
-        self.busy().unsaved.take().filter(|session| now.wall < session.expires_nanos())
+    /// What an earlier renewal gave that is live still by both clocks.
+    pub(in crate::manager) fn take_unsaved(&mut self, now: Now) -> Option<(Session, u64)> {
+        let is_live =
+            |given: &(Session, u64)| now.wall < given.0.expires_nanos() && now.steady < given.1;
+        self.busy().unsaved.take().filter(is_live)
     }
 
     pub(in crate::manager) fn renewal_failed(&mut self, now: u64, first: Duration, most: Duration) {
@@ -60,24 +67,23 @@ impl Locked<'_> {
         busy.renew_from = now.saturating_add(nanos(pause));
     }
 
-    /// Whether `renewing` was under way when the user was revoked.
-    fn was_renewal_stopped(&mut self, renewing: &Renewing) -> bool {
-        self.busy().stopped.as_ref().is_some_and(|stopped| stopped.same_channel(renewing))
+    /// Whether the user was revoked since a renewal began, that is since it had been so often.
+    pub(in crate::manager) fn was_revoked_since(&mut self, revocations: u32) -> bool {
+        self.busy().revocations != revocations
     }
 
-    /// Whether the session with this `id`, which `renewing` has saved, came after a revocation and
-    /// no login has come since.
-    pub(in crate::manager) fn goes_again(&mut self, renewing: &Renewing, id: SessionId) -> bool {
-        let is_there = self.current_id() == Some(id);
-        self.was_renewal_stopped(renewing) && (self.busy().revoked || is_there)
+    /// Whether the session with this `id`, which a renewal has saved that began after so many
+    /// revocations, came after another and no login has come since. It may have been seen here.
+    pub(in crate::manager) fn goes_again(&mut self, revocations: u32, id: SessionId) -> bool {
+        let doubted = self.busy().doubted.map(|doubted| doubted.0);
+        let was_seen = [self.current_id(), doubted].contains(&Some(id));
+        self.was_revoked_since(revocations) && (self.busy().revoked || was_seen)
     }
 
     /// Its task is over.
     pub(in crate::manager) fn finish_renewal(&mut self, renewing: &Renewing) {
         self.end_renewal(renewing);
-        if self.was_renewal_stopped(renewing) {
-            self.busy().stopped = None;
-        }
+        self.busy().renewals -= 1;
     }
 
     /// Ends it, or gives it up. Another that has taken its place stays.
