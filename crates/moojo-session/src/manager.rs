@@ -230,7 +230,9 @@ impl SessionManager {
     /// # Errors
     /// As [`get`](Self::get); [`Error::ReauthRequired`] is for
     /// [`ExpiresTooSoon`](crate::ReauthReason::ExpiresTooSoon) if there is one that ends too soon, and
-    /// [`Error::LifeTooShort`] if no session of the user is good for so long.
+    /// [`Error::LifeTooShort`] if no session of the user is good for so long. If the store's feed is
+    /// not heard, the store is asked first whether there is a longer one by now; while it cannot be
+    /// asked, that is [`Error::Store`].
     pub async fn ensure_valid_for(&self, user: &UserId, time: Duration) -> Result<Session, Error> {
         let slot = self.pin(user)?;
         self.0.ensure_valid_for(&slot, time).await

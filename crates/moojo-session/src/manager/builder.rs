@@ -123,7 +123,7 @@ impl SessionManagerBuilder {
     /// cannot be asked either, the session stays in use until its end. Default: 60 seconds; at least 1.
     ///
     /// A store without a feed is not looked up again: what other processes change is then known when
-    /// the session ends, or is refused.
+    /// the session ends, or ends too soon for a call, or is refused.
     pub fn max_staleness(mut self, time: Duration) -> Self {
         self.max_staleness = time.max(Duration::from_secs(1));
         self

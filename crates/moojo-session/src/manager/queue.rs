@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::wait::lives;
 use super::{Inner, SessionManager};
 use crate::clock::nanos;
 use crate::error::{Error, Limit};
@@ -332,7 +333,15 @@ impl ReauthQueue {
     async fn is_needed(&self, claim: &Claim) -> Result<bool, Error> {
         let inner = &self.0.0;
         let slot = self.0.pin(claim.request().user())?;
-        match inner.look(&slot).await {
+        let needed_end = claim.request().needed_end;
+        let mut looked = inner.look(&slot).await;
+        if let Ok(session) = &looked
+            && !lives(session, needed_end)
+            && !inner.is_latest(&slot, session).await?
+        {
+            looked = inner.look(&slot).await;
+        }
+        match looked {
             Ok(_) => {}
             Err(Error::ReauthRequired(_)) => return Ok(true),
             Err(other) => return Err(other),
@@ -344,10 +353,10 @@ impl ReauthQueue {
                 return Ok(false);
             }
         }
-        // It ends too soon. One that does not answers the request by itself.
-        let needed_end = claim.request().needed_end;
-        inner.renew(&slot, ReauthReason::ExpiresTooSoon, needed_end).await?;
-        Ok(true)
+        // It ends too soon. One that is saved answers the request by itself; one that the renewal came
+        // across, and that nobody has told of yet, does not.
+        let renewed = inner.renew(&slot, ReauthReason::ExpiresTooSoon, needed_end).await?;
+        Ok(!renewed.is_some_and(|session| claim.finish(Came::of(&session))))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::clock::Sleep;
 use crate::error::{Error, Limit};
 use crate::reauth::{Purpose, ReauthReason, ReauthRequired};
 use crate::session::Session;
+use crate::store::StoreError;
 
 /// When a store is asked again that failed but is not resting.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(2);
@@ -95,6 +96,11 @@ impl Inner {
                 }
                 Ok(session) if lives(&session, needed_end) => return Ok(session),
                 Ok(session) => {
+                    // The first time and the last: a load wakes those who wait, who make no other.
+                    let asks = !waiter.waits() || over;
+                    if asks && !self.is_latest(slot, &session).await? {
+                        continue;
+                    }
                     self.check_life(&session, wait.valid_for)?;
                     let reason = ReauthReason::ExpiresTooSoon;
                     match self.renew(slot, reason, needed_end).await {
@@ -145,8 +151,11 @@ impl Inner {
         slot: &SlotRef,
         time: Duration,
     ) -> Result<Session, Error> {
-        let session = self.get(slot).await?;
+        let mut session = self.get(slot).await?;
         let needed_end = self.needed_end(time);
+        if !lives(&session, needed_end) && !self.is_latest(slot, &session).await? {
+            session = self.get(slot).await?;
+        }
         if lives(&session, needed_end) {
             return Ok(session);
         }
@@ -166,6 +175,24 @@ impl Inner {
                 Err(signal.into())
             }
         }
+    }
+
+    /// Whether a session that ends too soon is the latest. If nobody tells of changes, or the store was
+    /// away, only the store can say (rules 6 and 11). One that is not is in doubt from then on.
+    pub(super) async fn is_latest(
+        &self,
+        slot: &Slot,
+        session: &Session,
+    ) -> Result<bool, StoreError> {
+        if self.feed.hears() && slot.live(self.now(), self.epoch()).is_some() {
+            return Ok(true);
+        }
+        let there = self.load(slot.user()).await?;
+        let is_latest = there.is_some_and(|there| there.id() == session.id());
+        if !is_latest {
+            slot.lock().doubt();
+        }
+        Ok(is_latest)
     }
 
     /// The time after which a store is asked again that has failed.
