@@ -66,14 +66,18 @@ struct Slow {
     after: Arc<Semaphore>,
     arrived: Arc<Notify>,
     made: Arc<Notify>,
+    /// Removals wait before they answer.
+    removals: Arc<Semaphore>,
+    removed: Arc<Notify>,
 }
 
 impl Slow {
     fn new(clock: &ManualClock) -> Self {
         let store = TestStore::new(clock);
-        let [before, after] = [(); 2].map(|()| Arc::new(Semaphore::new(1_000_000)));
-        let (arrived, made) = Default::default();
-        Self { store, fails: Arc::default(), before, after, arrived, made }
+        let open = || Arc::new(Semaphore::new(1_000_000));
+        let [before, after, removals] = [open(), open(), open()];
+        let (fails, arrived, made, removed) = Default::default();
+        Self { store, fails, before, after, arrived, made, removals, removed }
     }
 }
 
@@ -103,7 +107,10 @@ impl SessionStore for Slow {
     }
 
     async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
-        self.store.remove_if_current(user, id).await
+        let removed = self.store.remove_if_current(user, id).await;
+        self.removed.notify_one();
+        self.removals.acquire().await.unwrap().forget();
+        removed
     }
 
     fn changes(&self) -> ChangeStream {
@@ -234,6 +241,32 @@ async fn a_revocation_stands_though_what_was_renewed_is_loaded_before_its_save_a
     turns().await;
     assert_eq!(world.store.store.memory().load(&alice).await.unwrap(), None, "logged in again");
     assert!(world.here.get(&alice).await.is_err());
+}
+
+#[tokio::test]
+async fn a_revocation_stands_though_a_call_comes_while_what_was_renewed_is_removed() {
+    let world = World::new();
+    let alice = user("alice");
+    world.here.insert(session(&alice, "old", world.after(30))).await.unwrap();
+    world.hook.gives(fresh(&alice, "renewed", &world.clock));
+    world.hook.open();
+    for gate in [&world.store.before, &world.store.after, &world.store.removals] {
+        gate.forget_permits(1_000_000);
+    }
+    let call = world.ensure(&alice);
+    world.store.arrived.notified().await;
+    world.here.revoke(&alice).await.unwrap();
+    world.hook.gives(fresh(&alice, "again", &world.clock));
+    world.store.before.add_permits(1);
+    world.store.made.notified().await;
+    assert!(world.here.get(&alice).await.is_err(), "it is not for use");
+    world.store.after.add_permits(1);
+    world.store.removed.notified().await;
+    assert!(world.here.get(&alice).await.is_err(), "it is not renewed again");
+    world.store.removals.add_permits(1);
+    assert!(soon(call).await.unwrap().is_err());
+    turns().await;
+    assert_eq!(world.store.store.memory().load(&alice).await.unwrap(), None, "logged in again");
 }
 
 #[tokio::test]

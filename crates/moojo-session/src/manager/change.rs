@@ -46,8 +46,9 @@ impl Inner {
 
     pub(super) async fn revoke(self: &Arc<Self>, user: &UserId) -> Result<bool, Error> {
         self.listen();
-        let change = Change::begin(self, user, None);
-        change.locked(|slot| slot.revoke());
+        let mut change = Change::begin(self, user, None);
+        change.locked(|slot| slot.begin_revoke());
+        change.revokes = true;
         let removed = self.limited(Call::Remove, self.store.remove(user)).await?;
         change.end(|slot| {
             slot.revoke();
@@ -75,7 +76,7 @@ impl Inner {
     /// Removes what a silent renewal saved while its user was revoked, unless somebody has logged in
     /// since.
     pub(super) async fn take_back(self: &Arc<Self>, session: &Session) -> Result<bool, Error> {
-        self.remove_if_current(session.user(), session.id(), |slot| slot.taken_back()).await
+        self.remove_if_current(session.user(), session.id(), |_| ()).await
     }
 
     async fn remove_if_current(
@@ -109,6 +110,7 @@ struct Change<'a> {
     /// `None` if the table is full: then nothing is remembered of this user.
     slot: Option<SlotRef>,
     version: u64,
+    revokes: bool,
     ended: bool,
 }
 
@@ -121,7 +123,7 @@ impl<'a> Change<'a> {
             slot.touch(now);
             slot.begin_change(saving)
         });
-        Self { manager, user, slot, version, ended: false }
+        Self { manager, user, slot, version, revokes: false, ended: false }
     }
 
     /// Notes the change in the slot. A removal is noted before the store is told, too: nobody here
@@ -146,6 +148,9 @@ impl Drop for Change<'_> {
                 let mut locked = slot.lock();
                 if !self.ended {
                     locked.change_unknown();
+                }
+                if self.revokes {
+                    locked.end_revoke();
                 }
                 locked.end_change();
             }

@@ -222,6 +222,9 @@ impl LoadTask {
         if slot.is_refused(session.id()) {
             return Settled::Changed;
         }
+        if slot.is_unwanted(session.id()) {
+            return self.nothing(slot, false, epoch, may_renew);
+        }
         // What this process saw end has ended, though the clock of the store, or this one's wall
         // clock by now, says otherwise (rule 4). Other processes judge for themselves.
         if slot.has_seen_end_of(session.id()) || now.wall >= session.expires_nanos() {

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{oneshot, watch};
 
 use super::Inner;
 use super::slot::{Renewing, SlotRef};
@@ -14,6 +13,7 @@ use crate::reauth::{ReauthReason, Reauthenticate};
 use crate::session::Session;
 use crate::shown::Chain;
 use crate::store::StoreError;
+use crate::sync::{JoinHandle, spawn, timeout};
 
 /// How the manager renews, if it can.
 pub(super) struct Renewal {
@@ -45,7 +45,7 @@ impl Inner {
             };
             // Limited here as well: the runtime that it runs on may stand still.
             let over = async { renewing.wait_for(Option::is_some).await.is_ok() };
-            match tokio::time::timeout(limit, over).await {
+            match timeout(limit, over).await {
                 Ok(true) => return renewing.borrow().clone().unwrap_or(Ok(None)),
                 Ok(false) => {}
                 Err(_) => {
@@ -75,13 +75,13 @@ impl Inner {
             return Begun::NotNow;
         }
         let (outcome, renewing) = watch::channel(None);
-        let revocations = locked.start_renewal(renewing.clone());
+        locked.start_renewal(renewing.clone());
         drop(locked);
         // A task of its own, as a load's: it survives the caller that started it (rule 10).
         let (manager, slot) = (Arc::clone(self), SlotRef::clone(slot));
         let begun = Begun::UnderWay(renewing.clone());
-        let attempt = Attempt { manager, slot, needed_end, revocations, outcome, renewing };
-        tokio::spawn(attempt.run(reason));
+        let attempt = Attempt { manager, slot, needed_end, outcome, renewing };
+        spawn(attempt.run(reason));
         begun
     }
 
@@ -93,18 +93,21 @@ impl Inner {
     ) -> Option<Session> {
         let user = slot.user().clone();
         let hook = Arc::clone(&renewal.hook);
-        // A task: if it panics, the person is asked. It goes with the set.
-        let mut task = JoinSet::new();
-        task.spawn(async move { hook.reauthenticate(&user, reason).await });
-        let answer = tokio::time::timeout(renewal.timeout, task.join_next()).await;
+        // A task: if it panics, the person is asked.
+        let (answer, answered) = oneshot::channel();
+        let _task = Aborted(spawn(async move {
+            // An error says that nobody waits any more.
+            let _ = answer.send(hook.reauthenticate(&user, reason).await);
+        }));
+        let answer = timeout(renewal.timeout, answered).await;
         let user = slot.user();
         let session = match answer {
-            Ok(Some(Ok(Ok(session)))) => session?,
-            Ok(Some(Ok(Err(error)))) => {
+            Ok(Ok(Ok(session))) => session?,
+            Ok(Ok(Err(error))) => {
                 tracing::warn!(%user, error = %Chain(&*error), "silent renewal failed");
                 return None;
             }
-            Ok(Some(Err(_)) | None) => {
+            Ok(Err(_)) => {
                 tracing::error!(%user, "silent renewal panicked");
                 return None;
             }
@@ -121,6 +124,15 @@ impl Inner {
     }
 }
 
+/// A task that goes when this is dropped.
+struct Aborted(JoinHandle<()>);
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 enum Begun {
     Live(Session),
     NotNow,
@@ -132,8 +144,6 @@ struct Attempt {
     manager: Arc<Inner>,
     slot: SlotRef,
     needed_end: Option<i64>,
-    /// How often the user had been revoked when it began.
-    revocations: u32,
     outcome: watch::Sender<Option<Result<Option<Session>, StoreError>>>,
     /// The other end of `outcome`, by which the slot knows this attempt.
     renewing: Renewing,
@@ -147,7 +157,7 @@ impl Attempt {
         let lives = |session: &Session| lives(session, self.needed_end);
         let helped = outcome.as_ref().map_or(true, |session| session.as_ref().is_some_and(lives));
         // What a revocation ended says nothing of a login that has come since.
-        let failed = !helped && !slot.was_revoked_since(self.revocations);
+        let failed = !helped && !slot.was_revoked_during(&self.renewing);
         if let (true, Some(renewal)) = (failed, &self.manager.renewal) {
             slot.renewal_failed(self.manager.moment(), renewal.pause.0, renewal.pause.1);
         }
@@ -171,7 +181,7 @@ impl Attempt {
         };
         let longer = self.longer_than(&session).await;
         // The user was logged out meanwhile, and stays so.
-        if !slot.lock().is_renewing(&self.renewing) {
+        if !slot.lock().may_save(&self.renewing, session.id()) {
             return Ok(None);
         }
         if longer.is_some() {
@@ -179,7 +189,7 @@ impl Attempt {
         }
         let user = slot.user();
         let saved = manager.insert_until(session.clone(), steady_end).await;
-        if slot.lock().goes_again(self.revocations, session.id()) {
+        if slot.lock().goes_again(&self.renewing) {
             // Logged out while it was being saved: the store may have taken that last.
             if let Err(error) = manager.take_back(&session).await {
                 let error = Chain(&error);

@@ -10,14 +10,16 @@ use crate::user::UserId;
 /// A way to a new session without the person, tried before anybody is asked; set by
 /// [`SessionManagerBuilder::reauthenticate`](crate::SessionManagerBuilder::reauthenticate).
 ///
-/// The manager calls it once at a time for a user, whoever waits for the outcome, within a time
-/// limit, and leaves it alone for a while after it could not help. What it gives is saved like any other
+/// The manager calls it once at a time for a user (but for a call that a revocation has overtaken),
+/// whoever waits for the outcome, within a time limit, and leaves it alone for a while after it could
+/// not help. What it gives is saved like any other
 /// login, unless there is a session by then, from any process, that lives as long or longer, or the user
 /// was revoked through this manager meanwhile.
 ///
 /// It is not called for a session that was revoked through this manager. Other processes on the same
-/// store, and this one after a restart, know a revoked session only as one that is
-/// [`Missing`](ReauthReason::Missing): give nothing for people who have logged out.
+/// store, and this one after a restart or once it has
+/// [forgotten](crate::SessionManagerBuilder::idle_after) the user, know a revoked session only as one
+/// that is [`Missing`](ReauthReason::Missing): give nothing for people who have logged out.
 ///
 /// ```
 /// use moojo_session::{Reauthenticate, ReauthReason, Session, UserId, async_trait};

@@ -7,5 +7,6 @@
 mod lease;
 mod load;
 mod queue;
+mod renew;
 mod wait;
 mod world;

@@ -54,7 +54,12 @@ impl World {
 
     /// Whoever is this many changes behind loses some.
     pub(crate) fn with_feed(changes: usize) -> Self {
-        Self { store: Store::new(changes), clock: ModelClock::new() }
+        Self { store: Store::new(changes, 1), clock: ModelClock::new() }
+    }
+
+    /// Each step of the store can take this many turns.
+    pub(crate) fn with_turns(turns: usize) -> Self {
+        Self { store: Store::new(16, turns), clock: ModelClock::new() }
     }
 
     /// A process.
@@ -68,6 +73,14 @@ impl World {
 
     pub(crate) fn session(&self) -> Session {
         self.session_of(alice())
+    }
+
+    /// One that ends too soon for a call which needs it for longer than this.
+    pub(crate) fn ending(&self, left: Duration) -> Session {
+        let now = self.clock.now();
+        let token = AccessToken::new("6c0350a00925").unwrap();
+        let login = Session::builder(alice(), token).expires_at(now + left);
+        login.issued_at(now - TimeDelta::hours(2)).build().unwrap()
     }
 
     pub(crate) fn session_of(&self, user: UserId) -> Session {
@@ -101,16 +114,26 @@ struct Inner {
     changes: broadcast::Sender<Change>,
     loads: AtomicUsize,
     loads_to_lose: AtomicUsize,
+    /// How many turns a step can take.
+    turns: usize,
 }
 
 impl Store {
-    fn new(feed: usize) -> Self {
+    fn new(feed: usize, turns: usize) -> Self {
         Self(Arc::new(Inner {
             sessions: Mutex::default(),
             changes: broadcast::Sender::new(feed),
             loads: AtomicUsize::new(0),
             loads_to_lose: AtomicUsize::new(0),
+            turns,
         }))
+    }
+
+    async fn step(&self) {
+        let turns = if self.0.turns == 1 { 1 } else { choose(self.0.turns) };
+        for _ in 0..turns {
+            yield_now().await;
+        }
     }
 
     pub(crate) fn put(&self, session: &Session) {
@@ -152,9 +175,9 @@ impl Store {
 impl SessionStore for Store {
     async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
         self.0.loads.fetch_add(1, Ordering::Relaxed);
-        yield_now().await;
+        self.step().await;
         let found = self.0.sessions.lock().get(user).cloned();
-        yield_now().await;
+        self.step().await;
         let one_less = |loads: usize| loads.checked_sub(1);
         let to_lose = &self.0.loads_to_lose;
         if to_lose.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
@@ -164,25 +187,25 @@ impl SessionStore for Store {
     }
 
     async fn save(&self, session: &Session) -> Result<(), StoreError> {
-        yield_now().await;
+        self.step().await;
         self.put(session);
-        yield_now().await;
+        self.step().await;
         Ok(())
     }
 
     async fn remove(&self, user: &UserId) -> Result<bool, StoreError> {
-        yield_now().await;
+        self.step().await;
         let removed = {
             let mut sessions = self.0.sessions.lock();
             self.tell(Change::Removed { user: user.clone() });
             sessions.remove(user).is_some()
         };
-        yield_now().await;
+        self.step().await;
         Ok(removed)
     }
 
     async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
-        yield_now().await;
+        self.step().await;
         let removed = {
             let mut sessions = self.0.sessions.lock();
             let current = sessions.get(user).is_some_and(|session| session.id() == id);
@@ -192,7 +215,7 @@ impl SessionStore for Store {
             }
             current
         };
-        yield_now().await;
+        self.step().await;
         Ok(removed)
     }
 

@@ -13,6 +13,8 @@ use crate::user::UserId;
 
 mod renewal;
 
+use renewal::Running;
+
 /// What a shared load found.
 #[derive(Clone)]
 pub(in crate::manager) enum Loaded {
@@ -56,10 +58,8 @@ pub(super) struct Busy {
     /// The silent renewal under way, how often it was of no help in a row, and from when on it may
     /// be tried again by the steady clock.
     renewing: Option<Renewing>,
-    /// Those whose tasks run, given up or not, and how often the user was revoked meanwhile: what one
-    /// saves all the same goes again.
-    renewals: u32,
-    revocations: u32,
+    /// Those whose tasks run, given up or not.
+    renewals: Vec<Running>,
     renewals_failed: u32,
     renew_from: u64,
     /// What a silent renewal gave and the store did not take, and when it ends by the steady clock: it
@@ -67,6 +67,8 @@ pub(super) struct Busy {
     unsaved: Option<(Session, u64)>,
     /// Whether it was revoked, or that was tried, since the last session: nothing is renewed then.
     revoked: bool,
+    /// Revocations in flight: a load may have seen meanwhile what they remove.
+    revoking: u32,
 }
 
 /// A slot under its lock.
@@ -285,7 +287,7 @@ impl Locked<'_> {
         let busy = self.busy();
         busy.version += 1;
         busy.renewing = None;
-        busy.revocations = busy.revocations.wrapping_add(1);
+        busy.renewals.iter_mut().for_each(Running::revoke);
         busy.unsaved = None;
         busy.revoked = true;
     }
@@ -340,7 +342,7 @@ impl Drop for Locked<'_> {
                 && busy.doubted.is_none()
                 && !busy.signalled
                 && busy.renewing.is_none()
-                && busy.renewals == 0
+                && busy.renewals.is_empty()
                 && busy.renewals_failed == 0
                 && busy.unsaved.is_none()
                 && !busy.revoked

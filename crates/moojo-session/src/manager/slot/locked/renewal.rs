@@ -8,6 +8,20 @@ use crate::clock::nanos;
 use crate::reauth::ReauthReason;
 use crate::session::{Session, SessionId};
 
+/// A silent renewal whose task runs, given up or not.
+pub(super) struct Running {
+    renewing: Renewing,
+    /// Whether the user was revoked since it began: what it saves all the same goes again.
+    was_revoked: bool,
+    saves: Option<SessionId>,
+}
+
+impl Running {
+    pub(super) fn revoke(&mut self) {
+        self.was_revoked = true;
+    }
+}
+
 impl Locked<'_> {
     /// Why there is no session, if one may be had without the person at this moment. What was revoked
     /// stays so.
@@ -20,7 +34,7 @@ impl Locked<'_> {
         let gone = busy.gone.unwrap_or(ReauthReason::Missing);
         let reason = if expired { ReauthReason::Expired } else { gone };
         let may_try = busy.renewing.is_some() || busy.renew_from <= now;
-        (may_try && !busy.revoked).then_some(reason)
+        (may_try && !self.is_revoked()).then_some(reason)
     }
 
     pub(in crate::manager) fn renewing(&mut self) -> Option<Renewing> {
@@ -28,21 +42,39 @@ impl Locked<'_> {
     }
 
     pub(in crate::manager) fn may_renew(&mut self, now: u64) -> bool {
-        let busy = self.busy();
-        busy.renew_from <= now && !busy.revoked
+        self.busy().renew_from <= now && !self.is_revoked()
     }
 
-    /// Gives how often the user was revoked up to now.
-    pub(in crate::manager) fn start_renewal(&mut self, renewing: Renewing) -> u32 {
+    /// Whether the user was revoked, or is being so, since the last session.
+    fn is_revoked(&mut self) -> bool {
         let busy = self.busy();
+        busy.revoked || busy.revoking > 0
+    }
+
+    pub(in crate::manager) fn start_renewal(&mut self, renewing: Renewing) {
+        let busy = self.busy();
+        let running = Running { renewing: renewing.clone(), was_revoked: false, saves: None };
         busy.renewing = Some(renewing);
-        busy.renewals += 1;
-        busy.revocations
+        busy.renewals.push(running);
     }
 
     /// Whether `renewing` is still under way: it has not been given up.
     pub(in crate::manager) fn is_renewing(&mut self, renewing: &Renewing) -> bool {
         self.busy().renewing.as_ref().is_some_and(|current| current.same_channel(renewing))
+    }
+
+    /// Notes what `renewing` saves, if it is still under way.
+    pub(in crate::manager) fn may_save(&mut self, renewing: &Renewing, id: SessionId) -> bool {
+        let is_renewing = self.is_renewing(renewing);
+        if let Some(running) = self.running(renewing).filter(|_| is_renewing) {
+            running.saves = Some(id);
+        }
+        is_renewing
+    }
+
+    fn running(&mut self, renewing: &Renewing) -> Option<&mut Running> {
+        let renewals = &mut self.busy().renewals;
+        renewals.iter_mut().find(|running| running.renewing.same_channel(renewing))
     }
 
     /// Keeps what `renewing` gave, and when that ends by the steady clock, for the next one, if it is
@@ -67,23 +99,27 @@ impl Locked<'_> {
         busy.renew_from = now.saturating_add(nanos(pause));
     }
 
-    /// Whether the user was revoked since a renewal began, that is since it had been so often.
-    pub(in crate::manager) fn was_revoked_since(&mut self, revocations: u32) -> bool {
-        self.busy().revocations != revocations
+    /// Whether the user was revoked since `renewing` began.
+    pub(in crate::manager) fn was_revoked_during(&mut self, renewing: &Renewing) -> bool {
+        self.running(renewing).is_some_and(|running| running.was_revoked)
     }
 
-    /// Whether the session with this `id`, which a renewal has saved that began after so many
-    /// revocations, came after another and no login has come since. It may have been seen here.
-    pub(in crate::manager) fn goes_again(&mut self, revocations: u32, id: SessionId) -> bool {
-        let doubted = self.busy().doubted.map(|doubted| doubted.0);
-        let was_seen = [self.current_id(), doubted].contains(&Some(id));
-        self.was_revoked_since(revocations) && (self.busy().revoked || was_seen)
+    /// Whether what `renewing` has saved came after a revocation, and no login has come since.
+    pub(in crate::manager) fn goes_again(&mut self, renewing: &Renewing) -> bool {
+        self.was_revoked_during(renewing) && self.is_revoked()
+    }
+
+    /// Whether the session with this id goes again: nobody uses it meanwhile.
+    pub(in crate::manager) fn is_unwanted(&mut self, id: SessionId) -> bool {
+        let is_revoked = self.is_revoked();
+        let saves_it = |running: &Running| running.was_revoked && running.saves == Some(id);
+        is_revoked && self.busy().renewals.iter().any(saves_it)
     }
 
     /// Its task is over.
     pub(in crate::manager) fn finish_renewal(&mut self, renewing: &Renewing) {
         self.end_renewal(renewing);
-        self.busy().renewals -= 1;
+        self.busy().renewals.retain(|running| !running.renewing.same_channel(renewing));
     }
 
     /// Ends it, or gives it up. Another that has taken its place stays.
@@ -93,11 +129,12 @@ impl Locked<'_> {
         }
     }
 
-    /// What was renewed during a revocation has been removed: the revocation stands.
-    pub(in crate::manager) fn taken_back(&mut self) {
-        self.set_gone(ReauthReason::Revoked);
-        if self.current_id().is_none() {
-            self.busy().revoked = true;
-        }
+    pub(in crate::manager) fn begin_revoke(&mut self) {
+        self.busy().revoking += 1;
+        self.revoke();
+    }
+
+    pub(in crate::manager) fn end_revoke(&mut self) {
+        self.busy().revoking -= 1;
     }
 }
