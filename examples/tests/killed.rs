@@ -1,6 +1,9 @@
 //! A process that is killed between Moojo's answer to a code and the save of the session: the code is
 //! used up, and nobody has what it was worth. All that is lost is that login.
 
+// What the process says to the one that kills it.
+#![allow(clippy::print_stdout)]
+
 use std::env;
 use std::process::Stdio;
 use std::time::Duration;
