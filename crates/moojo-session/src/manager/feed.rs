@@ -1,5 +1,6 @@
 //! Listening to the store's change feed.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -116,15 +117,17 @@ impl Inner {
     /// Looks up who does not want to be asked, and may have logged in unheard: what was said before
     /// does not count any more. One after the other: no call waits for it.
     fn look_for_declined(self: &Arc<Self>) {
-        let users = self.queue.declined();
+        let mut users = VecDeque::from(self.queue.declined());
         if users.is_empty() {
             return;
         }
         let manager = Arc::downgrade(self);
         let task = spawn(async move {
-            for user in users {
-                while let Some(pause) = look_if_there(&manager, &user).await {
+            while let Some(user) = users.pop_front() {
+                if let Some(pause) = look_if_there(&manager, &user).await {
                     pause.await;
+                    // After the others: it may be that this one's part of the store is away.
+                    users.push_back(user);
                 }
             }
         });
