@@ -184,7 +184,7 @@ impl Inner {
         slot: &Slot,
         session: &Session,
     ) -> Result<bool, StoreError> {
-        if self.feed.hears() && slot.live(self.now(), self.epoch()).is_some() {
+        if self.feed.hears_at_once() && slot.live(self.now(), self.epoch()).is_some() {
             return Ok(true);
         }
         let there = self.load(slot.user()).await?;
