@@ -67,21 +67,39 @@ impl Calendar {
         }))
     }
 
-    /// This session is the user's, in place of any other. If that is known, nothing changes.
+    /// This session is the user's, in place of any other. If that is known, nothing changes. Gives
+    /// the other that was here, and its end.
     ///
     /// Leads that are past by now give no notice: a process that starts and loads a thousand
     /// sessions shortly before their end does not write to a thousand people at once. One that has
     /// ended only takes the other's place.
-    pub(super) fn arrived(&self, user: &UserId, id: SessionId, end: i64, now: i64) {
-        self.0.lock().arrived(user, id, end, now);
+    pub(super) fn arrived(
+        &self,
+        user: &UserId,
+        id: SessionId,
+        end: i64,
+        now: i64,
+    ) -> Option<(SessionId, i64)> {
+        let mut state = self.0.lock();
+        let other = state.known(user).filter(|known| known.0 != id);
+        state.arrived(user, id, end, now);
+        other
     }
 
-    /// The user has no session any more.
-    pub(super) fn gone(&self, user: &UserId) {
+    /// The user does not have this session any more, if the one that is here `is_gone`. Gives that,
+    /// and its end.
+    pub(super) fn gone(
+        &self,
+        user: &UserId,
+        is_gone: impl FnOnce(SessionId) -> bool,
+    ) -> Option<(SessionId, i64)> {
         let mut state = self.0.lock();
-        if let Some(index) = state.roster.find(user) {
+        let index = state.roster.find(user)?;
+        let Entry { id, end, .. } = state.roster.entries()[index];
+        is_gone(id).then(|| {
             state.remove(index);
-        }
+            (id, end)
+        })
     }
 
     /// Takes out up to `max` notices that are due, oldest first by the second, and lets go of the
@@ -154,6 +172,11 @@ enum Step {
 }
 
 impl State {
+    fn known(&self, user: &UserId) -> Option<(SessionId, i64)> {
+        let entry = &self.roster.entries()[self.roster.find(user)?];
+        Some((entry.id, entry.end))
+    }
+
     fn arrived(&mut self, user: &UserId, id: SessionId, end: i64, now: i64) {
         let known = self.roster.find(user);
         if known.is_some_and(|index| self.roster.entries()[index].id == id) {

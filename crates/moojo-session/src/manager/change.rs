@@ -32,12 +32,12 @@ impl Inner {
         let epoch = self.epoch();
         self.limited(Call::Save, self.store.save(&session)).await?;
         let version = change.version;
-        if change.slot.is_none() {
+        change.end(|mut slot| {
             self.answered(&session);
-        }
-        change.end(|slot| {
-            self.answered(&session);
-            slot.saved(version, session.clone(), steady_end, epoch);
+            if let Some(slot) = &mut slot {
+                slot.saved(version, session.clone(), steady_end, epoch);
+            }
+            self.schedule(&session, slot);
         });
         let (id, expires_at) = (session.id(), session.expires_at());
         self.emit(Event::Saved { user, id, expires_at });
@@ -50,11 +50,13 @@ impl Inner {
         change.locked(|slot| slot.begin_revoke());
         change.revokes = true;
         let removed = self.limited(Call::Remove, self.store.remove(user)).await?;
-        change.end(|slot| {
-            slot.revoke();
-            slot.set_gone(ReauthReason::Revoked);
+        change.end(|mut slot| {
+            if let Some(slot) = &mut slot {
+                slot.revoke();
+                slot.set_gone(ReauthReason::Revoked);
+            }
+            self.unschedule(user, slot);
         });
-        self.unschedule(user);
         self.emit(Event::Revoked { user: user.clone() });
         Ok(removed)
     }
@@ -89,15 +91,16 @@ impl Inner {
         let change = Change::begin(self, user, None);
         change.locked(|slot| slot.refuse(id));
         let removed = self.limited(Call::Remove, self.store.remove_if_current(user, id)).await?;
-        change.end(|slot| {
-            slot.refuse(id);
-            if removed {
-                note(slot);
+        change.end(|mut slot| {
+            if let Some(slot) = &mut slot {
+                slot.refuse(id);
+                if removed {
+                    note(slot);
+                }
             }
+            // Not of somebody who has logged in again meanwhile.
+            self.unschedule_if(user, |gone| removed && gone == id, slot);
         });
-        if removed {
-            self.unschedule(user);
-        }
         Ok(removed)
     }
 }
@@ -135,9 +138,12 @@ impl<'a> Change<'a> {
     }
 
     /// The store has made the change.
-    fn end(mut self, note: impl FnOnce(&mut Locked<'_>)) {
+    fn end(mut self, note: impl FnOnce(Option<&mut Locked<'_>>)) {
         self.ended = true;
-        self.locked(note);
+        match &self.slot {
+            Some(slot) => note(Some(&mut slot.lock())),
+            None => note(None),
+        }
     }
 }
 

@@ -76,16 +76,21 @@ impl Inner {
         match change {
             Change::Saved { user, id } => {
                 let slot = self.table.get(&user);
-                if slot.is_none_or(|slot| slot.lock().saved_somewhere(id)) {
-                    self.unschedule(&user);
+                let mut slot = slot.as_ref().map(|slot| slot.lock());
+                let is_news = slot.as_mut().is_none_or(|slot| slot.saved_somewhere(id));
+                self.reschedule(&user, Some(id), slot.as_mut());
+                drop(slot);
+                if is_news {
                     self.look_for(user);
                 }
             }
             Change::Removed { user } => {
-                self.unschedule(&user);
-                if let Some(slot) = self.table.get(&user) {
-                    slot.lock().doubt();
+                let slot = self.table.get(&user);
+                let mut slot = slot.as_ref().map(|slot| slot.lock());
+                if let Some(slot) = &mut slot {
+                    slot.doubt();
                 }
+                self.reschedule(&user, None, slot.as_mut());
             }
             Change::Lagged => {
                 // It hears again, so the store may be there again, too.

@@ -232,7 +232,8 @@ impl LoadTask {
         }
         let steady_end = self.manager.steady_end(&session, now);
         self.manager.answered(&session);
-        slot.loaded(session, steady_end, epoch);
+        slot.loaded(session.clone(), steady_end, epoch);
+        self.manager.schedule(&session, Some(&mut slot));
         Settled::Over(Loaded::Live)
     }
 
@@ -241,7 +242,7 @@ impl LoadTask {
         if may_renew && let Some(reason) = slot.reason_to_renew(expired, self.manager.moment()) {
             return Settled::Renew(reason);
         }
-        self.manager.unschedule(self.slot.user());
+        self.manager.unschedule(self.slot.user(), Some(&mut slot));
         let (reason, first) = slot.loaded_nothing(expired);
         slot.set_missed(self.manager.moment_after(self.manager.miss_life), epoch);
         let version = slot.version();

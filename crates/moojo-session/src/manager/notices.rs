@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use super::calendar::{Calendar, Notice};
+use super::slot::Locked;
 use super::{Inner, SessionManager};
 use crate::clock::nanos;
 use crate::session::{Session, SessionId};
@@ -42,25 +43,88 @@ impl Notices {
         Self { calendar, earlier: Notify::new(), armed: AtomicI64::new(i64::MAX) }
     }
 
-    pub(super) fn arrived(&self, session: &Session, now: i64) {
-        let (user, id, end) = (session.user(), session.id(), session.expires_nanos());
-        self.calendar.arrived(user, id, end, now);
+    /// Gives the session that this one has taken the place of, and its end.
+    fn arrived(
+        &self,
+        user: &UserId,
+        id: SessionId,
+        end: i64,
+        now: i64,
+    ) -> Option<(SessionId, i64)> {
+        let other = self.calendar.arrived(user, id, end, now);
         let due = self.calendar.next_due().unwrap_or(i64::MAX);
         if due < self.armed.load(Ordering::SeqCst) {
             self.earlier.notify_waiters();
         }
-    }
-
-    pub(super) fn gone(&self, user: &UserId) {
-        self.calendar.gone(user);
+        other
     }
 }
 
+/// What becomes of a user's notices: all of it under her slot's lock, if there is a slot, so that it
+/// comes in the order of what is noted there.
+///
+/// The feed is late: what it tells may be older than what this process has saved since. But it tells
+/// the changes of one user in order, so its last word is right. Who has another session than the
+/// feed said last, or none, is out of the calendar; the slot remembers when the session ends that was
+/// taken out, and puts it back when the feed comes to it.
 impl Inner {
-    /// The user has no session any more, or it is not known which.
-    pub(super) fn unschedule(&self, user: &UserId) {
-        if let Some(notices) = &self.notices {
-            notices.gone(user);
+    /// The session was saved or loaded, and noted in the slot.
+    pub(super) fn schedule(&self, session: &Session, slot: Option<&mut Locked<'_>>) {
+        let Some(notices) = &self.notices else { return };
+        let (user, id, end) = (session.user(), session.id(), session.expires_nanos());
+        let now = self.clock.read().unix_nanos;
+        // In the slot unless something else has happened meanwhile: then this may be the user's
+        // session, or another is by now.
+        let Some(slot) = slot.filter(|slot| slot.current_id() != Some(id)) else {
+            notices.arrived(user, id, end, now);
+            return;
+        };
+        if slot.may_have_stayed(id) {
+            if let Some(other) = notices.arrived(user, id, end, now) {
+                slot.put_by(other);
+            }
+        } else {
+            slot.put_by((id, end));
+        }
+    }
+
+    /// The user has no session any more.
+    pub(super) fn unschedule(&self, user: &UserId, slot: Option<&mut Locked<'_>>) {
+        self.unschedule_if(user, |_| true, slot);
+    }
+
+    /// The user has no session any more of which this is true.
+    pub(super) fn unschedule_if(
+        &self,
+        user: &UserId,
+        is_gone: impl Fn(SessionId) -> bool,
+        slot: Option<&mut Locked<'_>>,
+    ) {
+        let Some(notices) = &self.notices else { return };
+        notices.calendar.gone(user, &is_gone);
+        if let Some(slot) = slot {
+            slot.forget_put_by(is_gone);
+        }
+    }
+
+    /// The feed says that the user's session is now the one with this id, or that there is none.
+    pub(super) fn reschedule(
+        &self,
+        user: &UserId,
+        current: Option<SessionId>,
+        slot: Option<&mut Locked<'_>>,
+    ) {
+        let Some(notices) = &self.notices else { return };
+        let out = notices.calendar.gone(user, |id| Some(id) != current);
+        let Some(slot) = slot else { return };
+        let back = current.and_then(|id| slot.take_put_by(id));
+        // What the feed has come to already does not come again.
+        if let Some(out) = out.filter(|out| !slot.has_heard_of(out.0)) {
+            slot.put_by(out);
+        }
+        slot.heard(current);
+        if let Some((id, end)) = back {
+            notices.arrived(user, id, end, self.clock.read().unix_nanos);
         }
     }
 }
@@ -87,7 +151,8 @@ type Quiet = dyn Fn(&UserId, DateTime<Utc>) -> Option<DateTime<Utc>> + Send + Sy
 /// They come from a calendar of the sessions that this process has seen, not from a stream: a slow
 /// reader loses none that is still of use, and each is given to one reader. A session that was
 /// replaced, revoked or has ended gives no notice, nor does one that was loaded from the store when
-/// the time of the notice was past.
+/// the time of the notice was past. If the store's change feed loses changes just after a session
+/// was saved, that one may give none until it is used again.
 ///
 /// Every process gives the notices of the sessions that it has seen; of those on the same
 /// [leases](crate::SessionManagerBuilder::leases), one gives each.

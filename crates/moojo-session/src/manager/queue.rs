@@ -130,9 +130,6 @@ impl Inner {
             let (user, came) = (session.user(), Came::of(session));
             self.queue.with(|requests| requests.close(user, came));
         }
-        if let Some(notices) = &self.notices {
-            notices.arrived(session, self.clock.read().unix_nanos);
-        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod lease;
 mod load;
+mod notices;
 mod queue;
 mod renew;
 mod wait;

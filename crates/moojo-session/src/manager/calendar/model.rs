@@ -212,7 +212,7 @@ proptest! {
                     }
                 }
                 Action::Gone(number) => {
-                    both.calendar.gone(&user(number));
+                    both.calendar.gone(&user(number), |_| true);
                     both.model.gone(&user(number));
                 }
                 Action::Time(time) => {

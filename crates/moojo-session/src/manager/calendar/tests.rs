@@ -93,8 +93,9 @@ fn who_is_gone_gets_no_notice_and_is_in_no_forecast() {
     for number in 0..5 {
         calendar.arrived(&user(number), id(number), T + HOUR, T);
     }
-    calendar.gone(&user(3));
-    calendar.gone(&user("nobody"));
+    assert_eq!(calendar.gone(&user(3), |gone| gone != id(3)), None);
+    assert_eq!(calendar.gone(&user(3), |gone| gone == id(3)), Some((id(3), T + HOUR)));
+    calendar.gone(&user("nobody"), |_| true);
     assert_eq!(calendar.forecast(T, 61)[60], 4);
     let mut notified = calendar.due(T + HOUR - 15 * MINUTE, 100);
     notified.sort_by_key(|notice| notice.id);
@@ -123,7 +124,7 @@ fn the_oldest_come_first_and_the_rest_later() {
     let ids = |max| calendar.due(now, max).iter().map(|notice| notice.id).collect::<Vec<_>>();
     assert_eq!(ids(0), []);
     assert_eq!(ids(3), [id(2), id(4), id(7)]);
-    calendar.gone(&user(9));
+    calendar.gone(&user(9), |_| true);
     assert_eq!(ids(3), []);
 }
 
@@ -167,14 +168,14 @@ fn a_held_notice_goes_with_its_session() {
     let (until, now) = (end - 8 * MINUTE, end - 15 * MINUTE);
     for notice in calendar.due(now, 100) {
         match notice.user.as_str() {
-            "gone before" => calendar.gone(&notice.user),
+            "gone before" => calendar.gone(&notice.user, |_| true),
             // By one whose first lead is past as well.
             "replaced before" => calendar.arrived(&notice.user, id(2), end - MINUTE, now),
-            _ => {}
-        }
+            _ => None,
+        };
         calendar.hold(&notice, until);
     }
-    calendar.gone(&user("gone"));
+    calendar.gone(&user("gone"), |_| true);
     calendar.arrived(&user("replaced"), id(2), end + HOUR, now);
     assert_eq!(due(&calendar, until + SECOND), [0; 0]);
 }
@@ -239,7 +240,7 @@ fn ends_in_decades_and_leads_of_centuries_break_nothing() {
     let last = calendar.due(i64::MAX - 1, 100).remove(0);
     assert_eq!((last.end, last.lead), (i64::MAX, Duration::from_secs(3600)));
     calendar.hold(&last, i64::MAX);
-    calendar.gone(&last.user);
+    calendar.gone(&last.user, |_| true);
     assert_eq!((calendar.len(), calendar.next_due()), (0, None));
 }
 
@@ -254,7 +255,7 @@ fn past_the_limit_new_users_are_left_out_and_counted() {
     calendar.arrived(&user(0), id(2), T + 2 * HOUR, T);
     assert_eq!((calendar.len(), calendar.left_out()), (2, 3));
     assert_eq!(calendar.forecast(T, 121)[120], 1);
-    calendar.gone(&user(1));
+    calendar.gone(&user(1), |_| true);
     calendar.arrived(&user(4), id(1), T + HOUR, T);
     assert_eq!((calendar.len(), calendar.left_out()), (2, 3));
 }

@@ -11,8 +11,10 @@ use crate::store::StoreError;
 use crate::sync::RwLockWriteGuard;
 use crate::user::UserId;
 
+mod notice;
 mod renewal;
 
+use notice::Heard;
 use renewal::Running;
 
 /// What a shared load found.
@@ -38,6 +40,11 @@ pub(super) struct Busy {
     /// Changes by this process that are in flight, and the session that the latest of them saves.
     changes: u32,
     saving: Option<SessionId>,
+    /// What the feed said last since the latest of them began.
+    heard: Heard,
+    /// A session of which no notice is given unless the feed says that it is the user's, and its end
+    /// by the wall clock.
+    put_by: Option<(SessionId, i64)>,
     load: Option<Load>,
     waiters: usize,
     /// `None` until somebody waits.
@@ -82,7 +89,7 @@ impl Locked<'_> {
         self.state.busy.get_or_insert_default()
     }
 
-    fn current_id(&self) -> Option<SessionId> {
+    pub(in crate::manager) fn current_id(&self) -> Option<SessionId> {
         self.state.live.as_ref().map(|live| live.id)
     }
 
@@ -115,6 +122,7 @@ impl Locked<'_> {
         busy.missed = None;
         busy.ended = None;
         busy.doubted = None;
+        busy.put_by = None;
         busy.signalled = false;
         busy.renewals_failed = 0;
         busy.unsaved = None;
@@ -244,6 +252,7 @@ impl Locked<'_> {
         let busy = self.busy();
         busy.changes += 1;
         busy.saving = saving;
+        busy.heard = Heard::Nothing;
         busy.version
     }
 
@@ -340,6 +349,7 @@ impl Drop for Locked<'_> {
                 && busy.waiters == 0
                 && busy.gone.is_none()
                 && busy.doubted.is_none()
+                && busy.put_by.is_none()
                 && !busy.signalled
                 && busy.renewing.is_none()
                 && busy.renewals.is_empty()
