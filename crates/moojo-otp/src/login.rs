@@ -41,7 +41,8 @@ use store::Challenges;
 ///   it may have arrived. Concurrent calls for one user and number share one send.
 /// - **One code, one call.** Concurrent submits of one code make one call of Moojo and share its
 ///   outcome. The call runs in a task of its own: the session arrives even if all callers have gone.
-/// - **A failed login changes nothing** for a user who is logged in.
+/// - **A failed login changes nothing** for a user who is logged in. One that the store does not take
+///   at once displaces no later login of the user when it is tried again, and undoes no revocation.
 /// - **Limits**, with refusals that say when to try again ([`LoginError::retry_at`]).
 ///
 /// What is under way is kept in a [`ChallengeStore`](moojo_session::ChallengeStore). Sharing of
@@ -141,7 +142,9 @@ impl LoginFlow {
         self.sends.join(key, task).await?
     }
 
-    /// Logs `user` in with the code that was sent.
+    /// Logs `user` in with the code that was sent. Gives the session that she has from now on: the one
+    /// that the code has made, which takes the place of any other. Only if the store did not take it at
+    /// once, and she has another by then that was issued later, it is that one.
     ///
     /// # Errors
     /// - [`LoginError::WrongCode`]: the next try may be right.
@@ -150,6 +153,7 @@ impl LoginFlow {
     /// - [`LoginError::Moojo`]: see there. If it
     ///   [may have worked](crate::MoojoError::may_have_worked), the code may be used up.
     /// - [`LoginError::NotSaved`]: the person is logged in, and the session is in the error.
+    /// - [`LoginError::Revoked`]: she was revoked while the session was being saved.
     /// - [`LoginError::Challenges`] or [`LoginError::Contended`]: Moojo was not asked.
     /// - [`LoginError::Overloaded`] or [`LoginError::Interrupted`].
     pub async fn verify(
@@ -162,11 +166,12 @@ impl LoginFlow {
         self.verifications.join(key, task).await?
     }
 
-    /// Logs `user` in with a JWT of Firebase. No code and no limit of this flow has to do with it.
+    /// Logs `user` in with a JWT of Firebase, as [`verify`](Self::verify) does with a code. No code and no limit of this flow has to do with it.
     ///
     /// # Errors
     /// - [`LoginError::Moojo`]: see there.
     /// - [`LoginError::NotSaved`]: the person is logged in, and the session is in the error.
+    /// - [`LoginError::Revoked`]: she was revoked while the session was being saved.
     /// - [`LoginError::Overloaded`] or [`LoginError::Interrupted`].
     pub async fn login_with_jwt(
         &self,

@@ -367,6 +367,27 @@ async fn a_login_that_waits_to_be_saved_displaces_no_newer_one() {
 }
 
 #[tokio::test]
+async fn a_login_that_waits_to_be_saved_undoes_no_revocation() {
+    let store = Arc::new(Failing::default());
+    let world = world_with(Arc::clone(&store), |flow| flow);
+    store.saves.store(4, Ordering::SeqCst);
+    let people = Says(|_, _| code("133575"), watch::Sender::new(0));
+    tokio::spawn(LoginWorker::new(world.flow.clone(), people).run());
+    let call = call(&world);
+    for _ in 0..20 {
+        turns().await;
+        world.clock.advance(Duration::from_millis(100));
+    }
+    assert_eq!(store.saves.load(Ordering::SeqCst), 0);
+    world.sessions.revoke(&alice()).await.unwrap();
+    turns().await;
+    world.pass(30);
+    turns().await;
+    assert!(!call.is_finished(), "the person is to be asked anew");
+    assert!(world.sessions.get(&alice()).await.is_err());
+}
+
+#[tokio::test]
 async fn why_a_person_could_not_be_asked_is_logged_with_all_sources() {
     let world = world();
     let (log, _guard) = Log::of_thread();

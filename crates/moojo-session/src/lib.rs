@@ -98,8 +98,8 @@ pub use layer::{
 };
 pub use lease::{Lease, LeaseHolder, LeaseStore, MemoryLeaseStore};
 pub use manager::{
-    Claim, ClaimLost, Event, EventStream, ExpiringSoon, ExpiryNotices, ReauthQueue, ReauthRequest,
-    SessionManager, SessionManagerBuilder, UserHandle, Wait,
+    Arrival, Arrived, Claim, ClaimLost, Event, EventStream, ExpiringSoon, ExpiryNotices,
+    ReauthQueue, ReauthRequest, SessionManager, SessionManagerBuilder, UserHandle, Wait,
 };
 pub use origin::{InvalidOrigin, Origin};
 pub use reauth::{

@@ -15,6 +15,7 @@ use crate::store::{SessionStore, StoreError};
 use crate::sync::{AtomicU32, AtomicUsize, timeout};
 use crate::user::UserId;
 
+mod arrival;
 mod breaker;
 mod builder;
 mod calendar;
@@ -33,6 +34,7 @@ mod table;
 mod trouble;
 mod wait;
 
+pub use arrival::{Arrival, Arrived};
 pub use builder::SessionManagerBuilder;
 pub use events::{Event, EventStream};
 pub use handle::UserHandle;

@@ -107,8 +107,8 @@ pub enum LoginError {
     },
 
     /// Moojo has logged the person in, but the session could not be put into the store, though it
-    /// was tried a few times. Keep it: `sessions.insert(session)` saves it later without another
-    /// code.
+    /// was tried a few times. Keep it: `sessions.arrival(session).save_again()` saves it later without
+    /// another code, unless the user has a later one by then.
     #[error("the session could not be saved")]
     NotSaved {
         /// The session.
@@ -117,6 +117,11 @@ pub enum LoginError {
         #[source]
         source: Error,
     },
+
+    /// Moojo has logged the person in, but the user was [revoked](moojo_session::SessionManager::revoke)
+    /// in this process while the session was being saved, and stays so. The code is used up.
+    #[error("the user was revoked while the session was being saved")]
+    Revoked,
 
     /// What is under way could not be looked up or recorded. Moojo was not asked.
     #[error("the login under way could not be looked up or recorded")]
@@ -152,6 +157,7 @@ impl LoginError {
             Self::NumberNotAllowed { .. }
             | Self::WrongCode { .. }
             | Self::NotSaved { .. }
+            | Self::Revoked
             | Self::Challenges(_)
             | Self::Contended
             | Self::Overloaded

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use moojo_session::{Chain, Error, Session, StoreErrorKind};
+use moojo_session::{Arrived, Chain, Error, Session, StoreErrorKind};
 
 use super::Inner;
 use super::error::LoginError;
@@ -12,14 +12,29 @@ const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Inner {
-    pub(super) async fn save(&self, session: &Session) -> Result<(), LoginError> {
+    /// Gives the session that the user has from now on: this one, or another that was issued later
+    /// and came while the store was away.
+    pub(super) async fn save(&self, session: &Session) -> Result<Session, LoginError> {
+        let arrival = self.sessions.arrival(session.clone());
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let source = match self.sessions.insert(session.clone()).await {
-                Ok(()) => {
+            let saved = match attempts {
+                1 => arrival.save().await,
+                _ => arrival.save_again().await,
+            };
+            let source = match saved {
+                Ok(Arrived::Overtaken(later)) => {
+                    tracing::debug!(user = %later.user(), id = %later.id(), "logged in meanwhile");
+                    return Ok(later);
+                }
+                Ok(Arrived::Revoked) => {
+                    tracing::debug!(user = %session.user(), "revoked during a login");
+                    return Err(LoginError::Revoked);
+                }
+                Ok(_) => {
                     tracing::debug!(user = %session.user(), id = %session.id(), "logged in");
-                    return Ok(());
+                    return Ok(session.clone());
                 }
                 Err(error) => error,
             };

@@ -30,7 +30,7 @@ pub(super) async fn verify(
             // The code is used up, whether the session could be saved or not.
             flow.settle_attempt(&attempt, AttemptOutcome::Accepted(session.id())).await;
             flow.answered(session.user()).await;
-            return saved.map(|()| session);
+            return saved;
         }
         Err(source) => source,
     };
@@ -56,7 +56,7 @@ pub(super) async fn login_with_jwt(
     match flow.moojo.authenticate_with_jwt(&jwt).await {
         Ok(authentication) => {
             let session = authentication.into_session(user);
-            flow.save(&session).await.map(|()| session)
+            flow.save(&session).await
         }
         Err(source) => Err(LoginError::moojo(source, flow.clock.now())),
     }

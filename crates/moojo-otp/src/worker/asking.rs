@@ -8,7 +8,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use moojo_session::{Chain, Challenge, Claim, Clock, DeclineReason, Error, Session, UserId};
+use moojo_session::{
+    Arrived, Chain, Challenge, Claim, Clock, DeclineReason, Error, Session, UserId,
+};
 
 use super::people::{Ask, PersonReply};
 use super::{LoginWorker, SHORTEST};
@@ -214,19 +216,22 @@ impl Asking {
         }
     }
 
-    /// Saves it as soon as the store takes it, unless the user has logged in by other ways.
+    /// Saves it as soon as the store takes it, unless the user has logged in by other ways, or was
+    /// revoked.
     async fn save(&mut self, session: Session) -> End {
         let worker = Arc::clone(&self.worker);
+        let arrival = worker.flow.sessions().arrival(session);
         loop {
             let pause = self.clock.sleep(worker.pause);
             if self.kept(pause).await.is_err() {
                 return End::Over;
             }
-            match self.kept(worker.flow.sessions().insert(session.clone())).await {
+            match self.kept(arrival.save_again()).await {
                 Ok(Err(error)) if !matches!(error, Error::AlreadyExpired { .. }) => {
                     let error = Chain(&error);
                     tracing::warn!(user = %self.user, %error, "a login is not saved yet");
                 }
+                Ok(Ok(Arrived::Revoked)) => return End::Later(worker.pause),
                 _ => return End::Over,
             }
         }

@@ -93,10 +93,18 @@ impl ChallengeStore for Unwritten {
 }
 
 /// Fails as many saves as it is told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Failing {
     store: MemoryStore,
     pub(crate) saves: AtomicU32,
+}
+
+impl Default for Failing {
+    fn default() -> Self {
+        // It stands still, so nothing ends there.
+        let store = MemoryStore::builder().clock(clock()).build();
+        Self { store, saves: AtomicU32::new(0) }
+    }
 }
 
 #[async_trait]

@@ -4,6 +4,7 @@ mod codes;
 #[path = "../common/mod.rs"]
 mod common;
 mod failures;
+mod meanwhile;
 mod sends;
 
 use chrono::TimeDelta;

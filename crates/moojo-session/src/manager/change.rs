@@ -75,10 +75,10 @@ impl Inner {
         Ok(removed)
     }
 
-    /// Removes what a silent renewal saved while its user was revoked, unless somebody has logged in
-    /// since.
+    /// Removes what a silent renewal or a login saved while its user was revoked, unless somebody has
+    /// logged in since.
     pub(super) async fn take_back(self: &Arc<Self>, session: &Session) -> Result<bool, Error> {
-        self.remove_if_current(session.user(), session.id(), |_| ()).await
+        self.remove_if_current(session.user(), session.id(), |slot| slot.taken_back()).await
     }
 
     async fn remove_if_current(

@@ -105,7 +105,7 @@ impl Inner {
 
     /// Has a user who is asked to log in looked up, who seems to have done so in another process:
     /// what is found ends the request.
-    fn look_for(self: &Arc<Self>, user: UserId) {
+    pub(super) fn look_for(self: &Arc<Self>, user: UserId) {
         if !self.queue.has(&user) {
             return;
         }

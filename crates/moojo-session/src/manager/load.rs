@@ -104,8 +104,20 @@ impl Inner {
     /// One load, unless the store is resting. Changes are always made: somebody has typed a code.
     pub(super) async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
         self.breaker.admit(self.moment(), self.store_timeout)?;
+        self.load_now(user).await
+    }
+
+    /// One load, whether the store is resting or not.
+    pub(super) async fn load_now(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
         let read = async { usable(self.store.load(user).await?, user) };
         self.limited(Call::Load, read).await
+    }
+
+    /// Whether a session that was found in the store is of use here.
+    pub(super) fn is_good(&self, slot: &mut Locked<'_>, there: &Session) -> bool {
+        !slot.is_refused(there.id())
+            && !slot.has_seen_end_of(there.id())
+            && self.now().wall < there.expires_nanos()
     }
 
     /// Whether there still is no session, as a load found at `version`.

@@ -225,10 +225,8 @@ impl Attempt {
         let is_new = slot.version() != version;
         let here = if is_new { slot.live(now, epoch) } else { None };
         let there = here.or(there)?;
-        let is_good = !slot.is_refused(there.id())
-            && !slot.has_seen_end_of(there.id())
-            && now.wall < there.expires_nanos();
-        let is_longer = is_good && renewed.expires_nanos() <= there.expires_nanos();
+        let is_longer =
+            manager.is_good(&mut slot, &there) && renewed.expires_nanos() <= there.expires_nanos();
         if is_longer {
             // The feed may be late, or there is none.
             slot.saved_somewhere(there.id());

@@ -11,6 +11,7 @@ use crate::store::StoreError;
 use crate::sync::RwLockWriteGuard;
 use crate::user::UserId;
 
+mod arrival;
 mod notice;
 mod renewal;
 
@@ -76,6 +77,10 @@ pub(super) struct Busy {
     revoked: bool,
     /// Revocations in flight: a load may have seen meanwhile what they remove.
     revoking: u32,
+    /// The logins that are being saved, and how often the user was revoked: what is revoked meanwhile
+    /// is not saved.
+    logins: u32,
+    revocations: u32,
 }
 
 /// A slot under its lock.
@@ -356,6 +361,7 @@ impl Drop for Locked<'_> {
                 && busy.renewals_failed == 0
                 && busy.unsaved.is_none()
                 && !busy.revoked
+                && busy.logins == 0
         });
         if idle {
             self.state.busy = None;

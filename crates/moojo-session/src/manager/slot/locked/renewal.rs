@@ -129,12 +129,23 @@ impl Locked<'_> {
         }
     }
 
+    /// This process was told to revoke the user.
     pub(in crate::manager) fn begin_revoke(&mut self) {
-        self.busy().revoking += 1;
         self.revoke();
+        let busy = self.busy();
+        busy.revoking += 1;
+        busy.revocations = busy.revocations.wrapping_add(1);
     }
 
     pub(in crate::manager) fn end_revoke(&mut self) {
         self.busy().revoking -= 1;
+    }
+
+    /// What was saved during a revocation has been removed: the revocation stands.
+    pub(in crate::manager) fn taken_back(&mut self) {
+        self.set_gone(ReauthReason::Revoked);
+        if self.current_id().is_none() {
+            self.busy().revoked = true;
+        }
     }
 }
