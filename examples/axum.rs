@@ -139,8 +139,10 @@ impl<E: StdError + 'static> From<Error<E>> for Failure {
     fn from(error: Error<E>) -> Self {
         let status = match &error {
             Error::ReauthRequired(_) => StatusCode::UNAUTHORIZED,
+            Error::Declined(_) => StatusCode::FORBIDDEN,
             Error::Store(_) | Error::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::BAD_GATEWAY,
+            Error::Inner(_) => StatusCode::BAD_GATEWAY,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, &error)
     }
@@ -149,14 +151,19 @@ impl<E: StdError + 'static> From<Error<E>> for Failure {
 impl From<LoginError> for Failure {
     fn from(error: LoginError) -> Self {
         let status = match &error {
+            LoginError::SendUnknown { .. } => StatusCode::ACCEPTED,
             LoginError::WrongCode { .. } => StatusCode::FORBIDDEN,
-            LoginError::ResendTooSoon { .. } | LoginError::TooManySends { .. } => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
             LoginError::NoOpenChallenge { .. }
             | LoginError::Locked { .. }
             | LoginError::CodeAlreadyUsed { .. } => StatusCode::CONFLICT,
-            _ => StatusCode::BAD_GATEWAY,
+            LoginError::NumberNotAllowed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            LoginError::ResendTooSoon { .. }
+            | LoginError::TooManySends { .. }
+            | LoginError::TooManyTenantSends { .. }
+            | LoginError::NotAnswering { .. } => StatusCode::TOO_MANY_REQUESTS,
+            LoginError::Moojo { .. } => StatusCode::BAD_GATEWAY,
+            // Of `NotSaved` the session is lost here: a service that has to keep it saves it later.
+            _ => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, &error)
     }
