@@ -60,6 +60,10 @@ use repeat::Repeats;
 /// `redirect::Policy::none()`), and follow redirects by a middleware: above the layer, or under it
 /// with an [origin guard](Self::origin_guard) under the middleware.
 ///
+/// The client is a `Service<http::Request<B>>` that gives an `http::Response<R>`. `reqwest::Client` is
+/// none: it needs an adapter, such as that of the README. Without one, the compiler says of `oneshot`
+/// that `SessionService<Client>: Service<_>` was not satisfied.
+///
 /// # Example
 ///
 /// ```
