@@ -84,7 +84,7 @@ async fn run() -> Result<(), BoxError> {
         Ok(answer) => return Err(format!("sent after its end: {answer}").into()),
     };
     let signal = ReauthRequired::find(&*error).ok_or("no signal")?;
-    println!("   Err(ReauthRequired {{ user: {}, reason: {:?} }})", signal.user(), signal.reason());
+    println!("   {signal} ({:?})", signal.reason());
     println!("   requests sent meanwhile: {}", sim.requests().len() - before);
 
     println!("\n4. She types a new code, and the call that was interrupted is finished.");
@@ -129,7 +129,7 @@ async fn credentials(
     let body = response.into_body().collect().await?.to_bytes();
     let answer: Value = serde_json::from_slice(&body)?;
     let credential = &answer["data"]["credentials"][0];
-    Ok(format!("{} of {}", credential["slug"], credential["recipientAddress"]))
+    Ok(format!("credential {} of wallet {}", credential["slug"], credential["recipientAddress"]))
 }
 
 /// Looks at what the simulator received: whose token came with whose call.

@@ -138,12 +138,8 @@ impl fmt::Display for Summary {
             let n = n + 1;
             writeln!(f, "process {n}: {answered:>7} calls answered, {resumed} after a login")?;
         }
-        writeln!(
-            f,
-            "calls answered   {:>6}   while {} processes were killed",
-            self.calls(),
-            self.kills
-        )?;
+        writeln!(f, "processes killed {:>6}", self.kills)?;
+        writeln!(f, "calls answered   {:>6}", self.calls())?;
         writeln!(f, "CALLS LOST       {:>6}   must be 0", self.lost.len())?;
         writeln!(f, "WRONG TOKENS     {:>6}   must be 0", self.foreign_tokens)?;
         writeln!(f, "codes sent       {:>6}   to {} people", self.codes, self.users)?;
