@@ -67,7 +67,7 @@ async fn log_in(login: &LoginFlow, user: &UserId) -> Result<(), BoxError> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Err(error) = run().await else { return ExitCode::SUCCESS };
-    eprintln!("{}", Chain(&*error)); // what failed, and its sources why
+    eprintln!("{}", Chain(&*error)); // what failed, and why
     ExitCode::FAILURE
 }
 
