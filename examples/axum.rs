@@ -155,7 +155,8 @@ impl From<LoginError> for Failure {
             LoginError::WrongCode { .. } => StatusCode::FORBIDDEN,
             LoginError::NoOpenChallenge { .. }
             | LoginError::Locked { .. }
-            | LoginError::CodeAlreadyUsed { .. } => StatusCode::CONFLICT,
+            | LoginError::CodeAlreadyUsed { .. }
+            | LoginError::Revoked => StatusCode::CONFLICT,
             LoginError::NumberNotAllowed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             LoginError::ResendTooSoon { .. }
             | LoginError::TooManySends { .. }
