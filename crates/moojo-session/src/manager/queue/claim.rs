@@ -72,7 +72,7 @@ impl Claim {
         if !held {
             return Err(ClaimLost);
         }
-        inner.keep_claimed(user, self.claim, (lease, until));
+        inner.keep_claimed(user, self.claim, lease, until);
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl Claim {
         }
         // Other processes wait as long; those here go on at once.
         if !after.is_zero() {
-            self.sessions.0.keep_lease(self.request.user(), after, || false);
+            self.sessions.0.keep_lease(self.request.user(), self.claim, after);
         }
         Ok(())
     }

@@ -81,16 +81,16 @@ impl Inner {
         Ok(lease == Lease::Acquired)
     }
 
-    /// Has the lease run until the end of the claim, which was just renewed for this long, and gives
-    /// the claim back if another process has it. If the leases are away, it is tried once more: until
-    /// the lease runs out, nobody else can have it.
+    /// Has the lease run until the end of the claim, which was just renewed for this long. If the
+    /// leases are away, it is tried once more: until the lease runs out, nobody else can have it.
     pub(super) fn keep_claimed(
         self: &Arc<Self>,
         user: &UserId,
         claim: u64,
-        (time, until): (Duration, u64),
+        time: Duration,
+        until: u64,
     ) {
-        let Some(kept) = self.keep_lease(user, time, self.losing(user, claim)) else { return };
+        let Some(kept) = self.keep_lease(user, claim, time) else { return };
         let (inner, user) = (Arc::downgrade(self), user.clone());
         spawn(async move {
             if let Ok(Ok(())) = kept.await {
@@ -103,28 +103,23 @@ impl Inner {
             let now = inner.moment();
             // Unless it is over, or was renewed since.
             if inner.queue.with(|requests| requests.lease_end(&user, claim, now)) == Some(until) {
-                let left = Duration::from_nanos(until.saturating_sub(now));
-                inner.keep_lease(&user, left, inner.losing(&user, claim));
+                inner.keep_lease(&user, claim, Duration::from_nanos(until.saturating_sub(now)));
             }
         });
     }
 
-    fn losing(self: &Arc<Self>, user: &UserId, claim: u64) -> impl FnOnce() -> bool + use<> {
-        let (inner, user) = (Arc::clone(self), user.clone());
-        move || inner.give_back(&user, claim, 0)
-    }
-
-    /// Keeps other processes away for this long from now. Says to `lost` if one has the lease.
+    /// Keeps other processes away for this long from now. If one of them has the lease, the claim is
+    /// given back.
     pub(super) fn keep_lease(
         self: &Arc<Self>,
         user: &UserId,
+        claim: u64,
         time: Duration,
-        lost: impl FnOnce() -> bool + Send + 'static,
     ) -> Option<oneshot::Receiver<Result<(), StoreError>>> {
-        self.in_row(LeaseCall::Acquire, user, move |_, leases, user| {
+        self.in_row(LeaseCall::Acquire, user, move |inner, leases, user| {
             Some(async move {
                 if leases.acquire(&user, time).await? != Lease::Acquired {
-                    lost();
+                    inner.give_back(&user, claim, 0);
                 }
                 Ok(())
             })
