@@ -1,4 +1,5 @@
 use super::*;
+use crate::reauth::DeclineReason;
 
 mod model;
 
