@@ -282,31 +282,25 @@ impl ReauthQueue {
                     }
                     // Answered meanwhile.
                     inner.release_lease(&user);
+                    continue;
                 }
                 // If it was wanted anew at this moment, it goes back.
-                Ok(Due::Over) => {}
+                Ok(Due::Over) => continue,
                 // A login there ends the request here. If none comes, it is looked at again.
-                Ok(Due::Elsewhere(left)) => {
-                    claim.put_aside(left.max(STORE_PAUSE));
-                    if user.is_some() {
-                        return None;
-                    }
-                }
+                Ok(Due::Elsewhere(left)) => claim.put_aside(left.max(STORE_PAUSE)),
                 Ok(Due::Declined(reason, left)) => {
                     let _ = claim.decline_here(reason, left);
-                    if user.is_some() {
-                        return None;
-                    }
                 }
                 // Nobody knows whether it is needed: nobody is prompted (rule 6).
                 Err(error) => {
-                    let now = Duration::from_nanos(inner.moment());
+                    let now = inner.clock.monotonic();
                     inner.trouble.note_put_aside(claim.request().user(), &error, now);
                     claim.put_aside(STORE_PAUSE);
-                    if user.is_some() {
-                        return None;
-                    }
                 }
+            }
+            // Nobody is to be asked for now: a worker goes on to the next one.
+            if user.is_some() {
+                return None;
             }
         }
     }
