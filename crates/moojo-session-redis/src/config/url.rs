@@ -20,44 +20,51 @@ pub(super) fn check(url: &str) -> Result<String, RedisConfigError> {
     let in_query = |wanted| {
         url.query_pairs().find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
     };
-    let database = if scheme.ends_with("unix") {
-        if url.host_str().is_some() || url.path().len() < 2 {
-            return Err(RedisConfigError::InvalidSocket);
-        }
-        // The rest of a URL that was escaped as a whole: a password may be in it, and paths are shown.
-        if url.path().to_ascii_lowercase().contains("%3f") {
-            return Err(RedisConfigError::InvalidSocket);
-        }
-        if in_query("user").is_some() && in_query("pass").is_none() {
-            return Err(RedisConfigError::UserWithoutPassword);
-        }
-        in_query("db")
+    let (user, password, database) = if scheme.ends_with("unix") {
+        check_socket(url.host_str(), url.path())?;
+        (in_query("user").is_some(), in_query("pass").is_some(), in_query("db"))
     } else {
-        if matches!(url.host_str(), None | Some("" | "0.0.0.0" | "[::]")) {
-            return Err(RedisConfigError::NoHost);
-        }
-        // A login that was escaped with its `:` and `@`: it would be taken for the host's name, which
-        // errors show.
-        if url.host_str().is_some_and(|host| host.contains('%')) {
-            return Err(RedisConfigError::InvalidUrl);
-        }
-        // A password with a `?` in it: what is taken for the host would be a part of the login.
-        if url.query().is_some_and(|query| query.contains('@')) {
-            return Err(RedisConfigError::InvalidUrl);
-        }
-        // The redis crate logs in with a password or not at all.
-        if !url.username().is_empty() && url.password().is_none() {
-            return Err(RedisConfigError::UserWithoutPassword);
-        }
-        // It would be passed over, too.
+        check_host(url.host_str(), url.query())?;
+        // The redis crate passes over `?db=` here.
         if in_query("db").is_some() {
             return Err(RedisConfigError::InvalidDatabase);
         }
-        let named = url.path().trim_matches('/');
-        (!named.is_empty()).then(|| named.to_owned())
+        let path = url.path().trim_matches('/');
+        let database = (!path.is_empty()).then(|| path.to_owned());
+        (!url.username().is_empty(), url.password().is_some(), database)
     };
+    // The redis crate logs in with a password or not at all.
+    if user && !password {
+        return Err(RedisConfigError::UserWithoutPassword);
+    }
     if database.is_some_and(|text| text.parse::<u32>().is_err()) {
         return Err(RedisConfigError::InvalidDatabase);
     }
     Ok(scheme)
+}
+
+fn check_socket(host: Option<&str>, path: &str) -> Result<(), RedisConfigError> {
+    // The rest of a URL that was escaped as a whole: a password may be in it, and paths are shown.
+    let is_escaped = path.to_ascii_lowercase().contains("%3f");
+    if host.is_some() || path.len() < 2 || is_escaped {
+        return Err(RedisConfigError::InvalidSocket);
+    }
+    Ok(())
+}
+
+fn check_host(host: Option<&str>, query: Option<&str>) -> Result<(), RedisConfigError> {
+    let host = host.unwrap_or_default();
+    if matches!(host, "" | "0.0.0.0" | "[::]") {
+        return Err(RedisConfigError::NoHost);
+    }
+    // A login that was escaped with its `:` and `@`: it would be taken for the host's name, which
+    // errors show.
+    if host.contains('%') {
+        return Err(RedisConfigError::InvalidUrl);
+    }
+    // A password with a `?` in it: what is taken for the host would be a part of the login.
+    if query.is_some_and(|query| query.contains('@')) {
+        return Err(RedisConfigError::InvalidUrl);
+    }
+    Ok(())
 }
