@@ -5,7 +5,7 @@ mod common;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use common::{eventually, login, next, saved, user};
+use common::{eventually, eventually_some, login, next, saved, user};
 use moojo_session::{Change, ChangeStream, Session, SessionAdmin, SessionStore};
 use moojo_session_redis::RedisStore;
 use moojo_testkit::{Redis, RedisCluster};
@@ -69,12 +69,12 @@ async fn a_cluster_that_changes() {
     // A master dies, and its replica takes over: what was there is there, once it was replicated.
     let first_page = store.list(None, 10).await.unwrap();
     let master = &cluster.nodes()[0];
-    eventually("a replica with everything", async || is_replicated(master).then_some(())).await;
+    eventually("a replica with everything", async || is_replicated(master)).await;
     cluster.nodes()[0].kill();
     for login in &logins {
         let load = async || store.load(login.user()).await.ok();
-        assert_eq!(eventually("a load after the failover", load).await.as_ref(), Some(login));
-        let save = async || store.save(login).await.ok();
+        assert_eq!(eventually_some("a load after the failover", load).await.as_ref(), Some(login));
+        let save = async || store.save(login).await.is_ok();
         eventually("a save after the failover", save).await;
     }
     // A list that was begun before goes on, and misses nothing.
@@ -96,7 +96,7 @@ async fn a_cluster_that_changes() {
         store.save(&last).await.unwrap();
         let told = async { while next(&mut feed).await != saved(&last) {} };
         let limit = Duration::from_millis(500);
-        tokio::time::timeout(limit, told).await.ok()
+        tokio::time::timeout(limit, told).await.is_ok()
     };
     eventually("a change", told).await;
     let count = store.count().await.unwrap();
@@ -109,7 +109,7 @@ async fn a_cluster_that_changes() {
 /// and what it had received and not done is no longer its to do.
 async fn a_master_hangs(cluster: &mut RedisCluster, store: &RedisStore, logins: &[Session]) {
     let hangs = &cluster.nodes()[1];
-    eventually("a replica with everything", async || is_replicated(hangs).then_some(())).await;
+    eventually("a replica with everything", async || is_replicated(hangs)).await;
     hangs.freeze();
     let begun = Instant::now();
     let attempts = logins.iter().map(|login| store.save(login));
@@ -118,17 +118,16 @@ async fn a_master_hangs(cluster: &mut RedisCluster, store: &RedisStore, logins: 
     assert!(outcomes.iter().any(Result::is_err) && outcomes.iter().any(Result::is_ok));
     let newer: Vec<_> = logins.iter().map(|old| login(old.user().as_str())).collect();
     for login in &newer {
-        let save = async || store.save(login).await.ok();
+        let save = async || store.save(login).await.is_ok();
         eventually("a save while a master hangs", save).await;
     }
     cluster.nodes()[1].thaw();
     let hangs = &cluster.nodes()[1];
-    let demoted =
-        async || hangs.say("INFO replication").unwrap().contains("role:slave").then_some(());
+    let demoted = async || hangs.say("INFO replication").unwrap().contains("role:slave");
     eventually("the one that hung is a replica", demoted).await;
     for login in &newer {
         let load = async || store.load(login.user()).await.ok();
-        assert_eq!(eventually("a load after it", load).await.as_ref(), Some(login));
+        assert_eq!(eventually_some("a load after it", load).await.as_ref(), Some(login));
     }
 }
 
@@ -151,7 +150,7 @@ async fn a_node_is_cast_out(cluster: &mut RedisCluster, feed: &mut ChangeStream)
         others[0].say("PUBLISH moojo:changes:0 ralice").unwrap();
         let removed = Change::Removed { user: alice.clone() };
         let told = async { while next(feed).await != removed {} };
-        tokio::time::timeout(Duration::from_millis(200), told).await.ok()
+        tokio::time::timeout(Duration::from_millis(200), told).await.is_ok()
     };
     eventually("a change", published).await;
 }

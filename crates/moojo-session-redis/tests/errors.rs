@@ -139,7 +139,7 @@ async fn a_list_goes_on_after_a_restart() {
     let mut after = first.next;
     while let Some(place) = after {
         let list = async || store.list(Some(&place), 10).await.ok();
-        let page = common::eventually("a page", list).await;
+        let page = common::eventually_some("a page", list).await;
         found.extend(page.sessions.iter().map(|info| info.user.clone()));
         after = page.next;
     }

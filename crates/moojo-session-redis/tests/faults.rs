@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{eventually, login, user};
+use common::{eventually, eventually_some, login, user};
 use moojo_session::{
     Admission, LeaseHolder, LeaseStore, Quota, SessionAdmin, SessionStore, StoreErrorKind,
 };
@@ -34,7 +34,7 @@ async fn it_is_built_without_a_server_and_connects_when_there_is_one() {
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{}", common::shown(&error));
     redis.restart();
     let alice = login("alice");
-    eventually("a save", async || store.save(&alice).await.ok()).await;
+    eventually("a save", async || store.save(&alice).await.is_ok()).await;
     assert_eq!(store.load(alice.user()).await.unwrap(), Some(alice));
 }
 
@@ -62,14 +62,14 @@ async fn acknowledged_sessions_survive_a_crash() {
             })
         })
         .collect();
-    let enough = async || (acknowledged.load(Ordering::SeqCst) > 200).then_some(());
+    let enough = async || acknowledged.load(Ordering::SeqCst) > 200;
     eventually("200 saves", enough).await;
     redis.kill();
     redis.restart();
     for writer in writers {
         let (last, unknown) = writer.await.unwrap();
         let load = async || store.load(unknown.user()).await.ok();
-        let there = eventually("a load after the crash", load).await;
+        let there = eventually_some("a load after the crash", load).await;
         assert!(there == last || there.as_ref() == Some(&unknown), "{there:?} for {last:?}");
     }
 }
@@ -103,7 +103,7 @@ async fn calls_on_a_frozen_server_end_in_time_and_work_after_it() {
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     redis.thaw();
     let load = async || SessionStore::load(&store, alice.user()).await.ok();
-    assert_eq!(eventually("a load after the thaw", load).await, Some(alice));
+    assert_eq!(eventually_some("a load after the thaw", load).await, Some(alice));
     assert_eq!(SessionStore::load(&store, bob.user()).await.unwrap(), Some(bob));
 }
 
@@ -120,7 +120,7 @@ async fn rule_1_a_late_answer_goes_to_nobody_else() {
     store.save(&alice).await.unwrap();
     store.save(&bob).await.unwrap();
     for round in 0..20 {
-        eventually("a load", async || store.load(alice.user()).await.ok()).await;
+        eventually("a load", async || store.load(alice.user()).await.is_ok()).await;
         proxy.freeze();
         // Some of the callers leave before the time is over.
         let load = store.load(alice.user());
@@ -154,7 +154,7 @@ async fn a_save_that_is_cut_anywhere_has_happened_or_not() {
         let (mut lost, mut went_through) = (0, 0);
         for bytes in 0..most {
             // There is a connection, which is cut, and not one that is made.
-            eventually("a load", async || store.load(bob.user()).await.ok()).await;
+            eventually("a load", async || store.load(bob.user()).await.is_ok()).await;
             let new = login("alice");
             cut(&proxy, bytes);
             let (saved, loaded) = tokio::join!(store.save(&new), store.load(bob.user()));
@@ -163,7 +163,7 @@ async fn a_save_that_is_cut_anywhere_has_happened_or_not() {
                 assert_eq!(loaded.as_ref(), Some(&bob), "cut after {bytes} bytes");
             }
             let load = async || store.load(new.user()).await.ok();
-            let there = eventually("a load after the cut", load).await.expect("a session");
+            let there = eventually_some("a load after the cut", load).await.expect("a session");
             assert!(there == new || (saved.is_err() && there == old), "cut after {bytes} bytes");
             lost += usize::from(there == old);
             went_through = if saved.is_ok() { went_through + 1 } else { 0 };
@@ -188,12 +188,12 @@ async fn a_removal_that_is_cut_anywhere_has_happened_or_not() {
         // Long enough for the script, which the server does not know at first.
         for bytes in 0..1000 {
             let alice = login("alice");
-            eventually("a save", async || store.save(&alice).await.ok()).await;
+            eventually("a save", async || store.save(&alice).await.is_ok()).await;
             cut(&proxy, bytes);
             let removed = store.remove_if_current(alice.user(), alice.id()).await;
             proxy.heal();
             let load = async || store.load(alice.user()).await.ok();
-            let there = eventually("a load after the cut", load).await;
+            let there = eventually_some("a load after the cut", load).await;
             match removed {
                 Ok(removed) => assert!(removed && there.is_none(), "cut after {bytes} bytes"),
                 Err(_) => assert!(there.is_none_or(|there| there == alice)),
@@ -287,7 +287,7 @@ async fn a_connection_that_the_network_forgot_is_replaced() {
         let hurried = tokio::time::timeout(Duration::from_millis(50), store.load(alice.user()));
         hurried.await.ok()?.ok()
     };
-    assert_eq!(eventually("a load on a new connection", load).await, Some(alice));
+    assert_eq!(eventually_some("a load on a new connection", load).await, Some(alice));
 }
 
 /// A call whose answer is lost has failed, although a new connection would work: what may have been

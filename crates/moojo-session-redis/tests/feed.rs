@@ -46,7 +46,7 @@ async fn a_feed_begins_without_a_server() {
     redis.restart();
     assert_eq!(next(&mut feed).await, Change::Lagged);
     let alice = login("alice");
-    eventually("a save", async || store.save(&alice).await.ok()).await;
+    eventually("a save", async || store.save(&alice).await.is_ok()).await;
     assert_eq!(next(&mut feed).await, saved(&alice));
 }
 
@@ -57,7 +57,7 @@ async fn streams_share_one_connection_which_goes_with_them() {
     let subscribers = async |count: usize| {
         let counted = async || {
             let list = redis.say("CLIENT LIST TYPE pubsub").unwrap();
-            (list.matches("sub=2").count() == count).then_some(())
+            list.matches("sub=2").count() == count
         };
         eventually(&format!("{count} subscribers"), counted).await;
     };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{PATIENCE, eventually, login, user};
+use common::{PATIENCE, eventually, eventually_some, login, user};
 use futures_util::future::{join_all, poll_immediate};
 use moojo_session::{AccessToken, Session, SessionStore, StoreErrorKind};
 use moojo_session_redis::RedisStore;
@@ -160,7 +160,7 @@ async fn rule_10_loads_of_a_frozen_server_end_and_work_after_it() {
     redis.thaw();
     for login in &logins {
         let load = async || store.load(login.user()).await.ok();
-        assert_eq!(eventually("a load after the thaw", load).await.as_ref(), Some(login));
+        assert_eq!(eventually_some("a load after the thaw", load).await.as_ref(), Some(login));
     }
 }
 
@@ -236,7 +236,7 @@ fn rule_10_loads_need_no_runtime_but_their_own() {
             let loads = join_all((0..100).map(|_| store.load(alice.user()))).await;
             let is_there =
                 |loaded: Result<Option<Session>, _>| loaded.ok() == Some(Some(alice.clone()));
-            loads.into_iter().all(is_there).then_some(())
+            loads.into_iter().all(is_there)
         };
         runtime.block_on(eventually("100 loads at once", all));
         drop(other);

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Instant;
 
-use common::{eventually, login, user};
+use common::{eventually, eventually_some, login, user};
 use moojo_session::{Error, SessionManager};
 use moojo_session_redis::RedisStore;
 use moojo_testkit::Redis;
@@ -22,12 +22,12 @@ async fn what_one_process_does_the_others_see() {
     assert_eq!(there.get(first.user()).await.unwrap(), first);
     // The other process has it in memory now, and hears of what comes after it.
     here.insert(second.clone()).await.unwrap();
-    let sees_second = async || (there.get(second.user()).await.ok()? == second).then_some(());
+    let sees_second = async || there.get(second.user()).await.is_ok_and(|there| there == second);
     eventually("the newer login is seen", sees_second).await;
     here.revoke(second.user()).await.unwrap();
     let is_gone = async || {
         let outcome = there.get(second.user()).await;
-        matches!(outcome, Err(Error::ReauthRequired(_))).then_some(())
+        matches!(outcome, Err(Error::ReauthRequired(_)))
     };
     eventually("the removal is seen", is_gone).await;
 }
@@ -53,7 +53,7 @@ async fn rule_6_an_outage_is_no_reason_to_log_in() {
     redis.restart();
     for login in [&alice, &bob] {
         let get = async || manager.get(login.user()).await.ok();
-        assert_eq!(eventually("a session after the outage", get).await, *login);
+        assert_eq!(eventually_some("a session after the outage", get).await, *login);
     }
     let nobody = manager.get(&user("nobody")).await;
     assert!(matches!(nobody, Err(Error::ReauthRequired(_))), "{nobody:?}");

@@ -231,7 +231,7 @@ async fn a_check_says_whether_the_server_is_there() {
     }
     redis.restart();
     redis.say(agent).unwrap();
-    common::eventually("a check", async || store.check().await.ok()).await;
+    common::eventually("a check", async || store.check().await.is_ok()).await;
     redis.freeze();
     let error = store.check().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::TimedOut, "{}", Chain(&error));

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use moojo_session::{AccessToken, Change, ChangeStream, Session, UserId};
-pub(crate) use moojo_testkit::{PATIENCE, eventually_some as eventually};
+pub(crate) use moojo_testkit::{PATIENCE, eventually, eventually_some};
 
 pub(crate) fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
