@@ -63,6 +63,22 @@ async fn all_counted(world: &World) -> [usize; 3] {
 }
 
 #[tokio::test]
+async fn a_number_gets_so_many_codes_an_hour_from_all_users_together() {
+    let world = world();
+    let ask = async |n| world.flow.send_code(&user(&format!("user{n}")), &phone()).await;
+    for n in 0..5 {
+        ask(n).await.unwrap();
+        world.pass(60);
+    }
+    let error = ask(5).await.unwrap_err();
+    assert!(matches!(error, LoginError::TooManySends { .. }));
+    assert_eq!(error.retry_at(), Some(minutes(60)));
+    assert_eq!(world.fake.count(SEND), 5);
+    world.pass(55 * 60);
+    ask(5).await.unwrap();
+}
+
+#[tokio::test]
 async fn rule_12_a_tenant_gets_so_many_codes_from_all_its_users_together() {
     let world = tenants(3);
     let ask = async |name: &str, n| world.flow.send_code(&user(name), &number(n)).await;
@@ -93,6 +109,22 @@ async fn rule_12_tenants_are_not_limited_unless_that_is_set() {
     world.flow.send_code(&user("a"), &number(1)).await.unwrap();
     let error = world.flow.send_code(&user("b"), &number(2)).await.unwrap_err();
     assert!(matches!(error, LoginError::TooManyTenantSends { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn sends_that_never_went_out_use_up_no_quota() {
+    let world =
+        world_with(MemoryStore::new(), |flow| flow.unanswered_sends(u32::MAX, Duration::MAX));
+    for _ in 0..20 {
+        world.fake.then(not_sent());
+        let error = world.send().await.unwrap_err();
+        assert!(matches!(error, LoginError::Moojo { .. }), "{error}");
+    }
+    for _ in 0..5 {
+        world.send().await.unwrap();
+        world.pass(30);
+    }
+    assert!(matches!(world.send().await, Err(LoginError::TooManySends { .. })));
 }
 
 #[tokio::test]
