@@ -26,10 +26,9 @@ impl RedisStore {
     /// as soon as somebody listens. It can be dropped at any time.
     ///
     /// A server that has a `maxmemory` and a `maxmemory-policy` other than `noeviction` is refused: it
-    /// works until its memory is full, and then logs people out without a word. That is no warning in a
-    /// log, because it is found here before anybody is logged in, and later by the people. Who wants it
-    /// so says [`allow_eviction`](crate::RedisStoreBuilder::allow_eviction). It is seen by `INFO memory`;
-    /// a server that does not let the user ask is taken for one that keeps everything, and is not asked
+    /// works until its memory is full, and then logs people out without a word. Who wants it so says
+    /// [`allow_eviction`](crate::RedisStoreBuilder::allow_eviction). It is seen by `INFO memory`; a
+    /// server that does not let the user ask is taken for one that keeps everything, and is not asked
     /// again by this store.
     ///
     /// ```no_run

@@ -116,7 +116,8 @@ impl Client {
         .await
     }
 
-    /// A connection to some server that hears what is published, whoever publishes it.
+    /// A connection to some server that hears what is published, whoever publishes it, and that
+    /// server: errors of the connection name it.
     pub(crate) async fn subscribe(
         &self,
         channels: &[&str],

@@ -89,7 +89,7 @@ impl RedisStoreBuilder {
 
     /// Lets the server drop sessions, logins under way and counts when its memory is full:
     /// [`check`](RedisStore::check) does not refuse it for its `maxmemory-policy`. Whoever's session was
-    /// dropped has to log in again. Not set, as nothing else in the library loses a session.
+    /// dropped has to log in again. Default: such a server is refused.
     pub fn allow_eviction(mut self) -> Self {
         self.may_evict = true;
         self

@@ -75,16 +75,18 @@
 //! With access lists, the user needs `~<prefix>:*`, `&<prefix>:*` (before Redis 7 after
 //! `resetchannels`) and `+get +set +del +getrange +pttl +pexpire +zadd +zcard +zrange`
 //! `+zremrangebylex +zremrangebyrank +eval +evalsha +publish +subscribe +ping`; for the
-//! administration `+scan`; for that and for [`check`](RedisStore::check) to see the
-//! `maxmemory-policy` `+info`, without which both work; in a cluster `+cluster|slots +asking`; `+client|setinfo` does no harm.
+//! administration `+scan`; in a cluster `+cluster|slots +asking`; `+client|setinfo` does no harm.
+//! `+info` is optional: the administration uses it if it may, and [`check`](RedisStore::check) sees the
+//! `maxmemory-policy` by it.
 //!
 //! # Whether it is ready
 //!
 //! [`RedisStore::check`] asks the server whether the store may do what it does, in one round trip. What
 //! it refuses is [`Refused`](moojo_session::StoreErrorKind::Refused): the sources of the error say
 //! whether that is the user or the password, the database, a right, memory or a `maxmemory-policy` that
-//! drops sessions, and [`Chain`](moojo_session::Chain) shows them. The log [says it once](moojo_session::StoreLog) for each
-//! kind of call of a manager, and of the change feed, and once when it is over.
+//! drops sessions, and [`Chain`](moojo_session::Chain) shows them. The log
+//! [says it once](moojo_session::StoreLog) for each kind of call of a manager, and of the change feed,
+//! and once when it is over.
 //!
 //! # Keys
 //!

@@ -32,15 +32,15 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// Lets one of many lines of a kind through a minute.
+/// Lets through one of many lines of a kind a minute.
 #[derive(Debug, Default)]
-pub(crate) struct Rarely(Option<Duration>);
+pub(crate) struct OncePerMinute(Option<Duration>);
 
-impl Rarely {
+impl OncePerMinute {
     const PAUSE: Duration = Duration::from_secs(60);
 
-    /// Whether one that comes now, as counted from whenever, is to be said. The next is then a minute
-    /// later.
+    /// Whether one that comes at `now` is to be said: by any steady clock, but always the same. The
+    /// next is then a minute later.
     pub(crate) fn lets_through(&mut self, now: Duration) -> bool {
         let is_due = self.0.is_none_or(|last| now >= last.saturating_add(Self::PAUSE));
         if is_due {

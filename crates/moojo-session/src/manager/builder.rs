@@ -180,7 +180,8 @@ impl SessionManagerBuilder {
         self
     }
 
-    /// How long one try of it may take. Calls of the user wait for it. Default: 10 seconds.
+    /// How long one try of it may take. Calls of the user wait for it, and for a look at the store and
+    /// a save after it, each within [`store_timeout`](Self::store_timeout). Default: 10 seconds.
     pub fn reauthenticate_timeout(mut self, timeout: Duration) -> Self {
         self.reauthenticate_timeout = timeout;
         self

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::shown::{Chain, Rarely};
+use crate::shown::{Chain, OncePerMinute};
 use crate::store::{StoreError, StoreErrorKind, StoreLog};
 use crate::sync::Mutex;
 use crate::user::UserId;
@@ -19,7 +19,7 @@ pub(super) struct Trouble {
     release: StoreLog,
     decline: StoreLog,
     clear: StoreLog,
-    put_aside: Mutex<Rarely>,
+    put_aside: Mutex<OncePerMinute>,
     refused: Mutex<Refused>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Trouble {
 #[derive(Debug, Default)]
 struct Refused {
     count: u64,
-    line: Rarely,
+    line: OncePerMinute,
 }
 
 /// What the store was asked for.
@@ -72,7 +72,7 @@ impl Trouble {
         }
     }
 
-    /// A lease's error gets to nobody but the log.
+    /// No caller gets a lease's error.
     pub(super) fn note_lease<T>(&self, call: LeaseCall, outcome: &Result<T, StoreError>) {
         let log = match call {
             LeaseCall::Acquire => &self.acquire,
@@ -86,9 +86,9 @@ impl Trouble {
         }
     }
 
-    /// A user is not asked to log in, as it could not be found out whether that is needed. Nobody but
-    /// the log gets the error, and no other log tells of each kind: a call of many that took too long,
-    /// a limit of the manager. So this is a warning whatever it was, but one a minute at most.
+    /// A user is not asked to log in, as it could not be found out whether that is needed. The store's
+    /// log is silent on time-outs, and no log tells of the manager's limits: so this is a warning
+    /// whatever the reason, at most one a minute.
     pub(super) fn note_put_aside(&self, user: &UserId, error: &Error, now: Duration) {
         let is_due = self.put_aside.lock().lets_through(now);
         let error = Chain(error);

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::{StoreError, StoreErrorKind};
-use crate::shown::{Chain, Rarely};
+use crate::shown::{Chain, OncePerMinute};
 
 /// Says in the log that something that a store does fails, and that it works again: once each,
 /// however often it is tried. For whoever calls a store or writes one with a change feed; the
@@ -38,8 +38,8 @@ pub struct StoreLog {
 #[derive(Debug, Default)]
 struct Said {
     failure: Option<Failure>,
-    failures: Rarely,
-    corrupt: Rarely,
+    failures: OncePerMinute,
+    corrupt: OncePerMinute,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,6 +19,9 @@ use crate::session::Session;
 /// From [`ReauthQueue::next`](super::ReauthQueue::next).
 ///
 /// Dropped, it gives the request back at once, to be handed out again.
+///
+/// With common [`leases`](crate::SessionManagerBuilder::leases), its methods that change something tell
+/// the other processes in a task: they panic outside of a tokio runtime.
 #[must_use = "a claim that is dropped gives the request back"]
 pub struct Claim {
     sessions: SessionManager,
@@ -58,7 +61,9 @@ impl Claim {
         request.ok_or(ClaimLost)
     }
 
-    /// Lets the lease run for this long from now.
+    /// Lets the lease run for this long from now. Other processes
+    /// [on the same leases](crate::SessionManagerBuilder::leases) are told so in the background, once
+    /// more if that fails; if another process has the lease, the claim ends.
     ///
     /// # Errors
     /// [`ClaimLost`].
