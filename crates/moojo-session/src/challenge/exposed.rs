@@ -137,7 +137,7 @@ mod tests {
         ] {
             let text = serde_json::to_string(&ExposedChallenge::from(&challenge)).unwrap();
             let back: ExposedChallenge = serde_json::from_str(&text).unwrap();
-            assert!(!format!("{back:?}").contains("555"), "rule 13");
+            assert!(!format!("{back:?}").contains("5559876"), "rule 13");
             assert_eq!(Challenge::try_from(back).unwrap(), challenge);
         }
     }
