@@ -280,6 +280,17 @@ async fn idle_slots_go() {
 }
 
 #[tokio::test]
+async fn rule_12_handles_that_are_gone_leave_no_slots() {
+    let clock = ManualClock::new(start());
+    let sessions =
+        SessionManager::builder(TestStore::new(&clock)).clock(clock.clone()).max_users(100).build();
+    for n in 0..20_000 {
+        drop(sessions.handle(&user(&format!("u{n}"))));
+    }
+    assert!(sessions.users() <= 200, "{} slots, none in use", sessions.users());
+}
+
+#[tokio::test]
 async fn a_handle_always_sees_the_latest_session() {
     let clock = ManualClock::new(start());
     let sessions =

@@ -58,6 +58,7 @@ struct Inner {
     forged: parking_lot::Mutex<HashMap<UserId, Session>>,
     /// Loads read their answer, say so, and wait here before they give it.
     gate: parking_lot::Mutex<Option<Arc<Gate>>>,
+    held: parking_lot::Mutex<HashMap<At, Arc<Gate>>>,
 }
 
 /// Where the changes are from that the store tells of.
@@ -69,11 +70,30 @@ enum Feed {
     Test(mpsc::UnboundedReceiver<Change>),
 }
 
-/// Holds loads between reading and answering.
+/// Where a change is held up: before it is made, or before that is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum At {
+    Save,
+    Saved,
+    Removed,
+}
+
+/// Says that a call has come there, which goes on with a permit.
 #[derive(Debug)]
 pub struct Gate {
     pub arrived: Notify,
     pub open: Semaphore,
+}
+
+impl Gate {
+    fn shut() -> Arc<Self> {
+        Arc::new(Self { arrived: Notify::new(), open: Semaphore::new(0) })
+    }
+
+    async fn pass(&self) {
+        self.arrived.notify_one();
+        self.open.acquire().await.unwrap().forget();
+    }
 }
 
 impl TestStore {
@@ -88,6 +108,7 @@ impl TestStore {
             feed: Default::default(),
             forged: Default::default(),
             gate: Default::default(),
+            held: Default::default(),
         }))
     }
 
@@ -132,7 +153,7 @@ impl TestStore {
 
     /// From now on loads wait at the gate that this gives.
     pub fn gate(&self) -> Arc<Gate> {
-        let gate = Arc::new(Gate { arrived: Notify::new(), open: Semaphore::new(0) });
+        let gate = Gate::shut();
         *self.0.gate.lock() = Some(Arc::clone(&gate));
         gate
     }
@@ -140,6 +161,20 @@ impl TestStore {
     pub fn no_gate(&self) {
         if let Some(gate) = self.0.gate.lock().take() {
             gate.open.add_permits(Semaphore::MAX_PERMITS / 2);
+        }
+    }
+
+    /// Holds up the next change that comes there, at the gate that this gives.
+    pub fn hold_next(&self, at: At) -> Arc<Gate> {
+        let gate = Gate::shut();
+        self.0.held.lock().insert(at, Arc::clone(&gate));
+        gate
+    }
+
+    async fn pass(&self, at: At) {
+        let gate = self.0.held.lock().remove(&at);
+        if let Some(gate) = gate {
+            gate.pass().await;
         }
     }
 
@@ -168,25 +203,31 @@ impl SessionStore for TestStore {
         };
         let gate = self.0.gate.lock().clone();
         if let Some(gate) = gate {
-            gate.arrived.notify_one();
-            gate.open.acquire().await.unwrap().forget();
+            gate.pass().await;
         }
         Ok(found)
     }
 
     async fn save(&self, session: &Session) -> Result<(), StoreError> {
         self.trouble().await?;
-        self.0.memory.save(session).await
+        self.pass(At::Save).await;
+        let saved = self.0.memory.save(session).await;
+        self.pass(At::Saved).await;
+        saved
     }
 
     async fn remove(&self, user: &UserId) -> Result<bool, StoreError> {
         self.trouble().await?;
-        self.0.memory.remove(user).await
+        let removed = self.0.memory.remove(user).await;
+        self.pass(At::Removed).await;
+        removed
     }
 
     async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
         self.trouble().await?;
-        self.0.memory.remove_if_current(user, id).await
+        let removed = self.0.memory.remove_if_current(user, id).await;
+        self.pass(At::Removed).await;
+        removed
     }
 
     fn changes(&self) -> ChangeStream {
