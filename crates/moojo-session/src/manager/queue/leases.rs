@@ -55,12 +55,11 @@ impl Inner {
         user: &UserId,
         time: Duration,
     ) -> Result<(Lease, u64), Error> {
-        let acquired = self.in_row(LeaseCall::Acquire, user, move |inner, leases, user| {
-            Some(async move {
+        let acquired =
+            self.in_row(LeaseCall::Acquire, user, move |inner, leases, user| async move {
                 let asked = inner.moment();
                 Ok((leases.acquire(&user, time).await?, asked))
-            })
-        });
+            });
         let Some(acquired) = acquired else { return Ok((Lease::Acquired, self.moment())) };
         let gone = |_| StoreError::unavailable("the lease store panicked, or the runtime has gone");
         Ok(acquired.await.map_err(gone)??)
@@ -116,13 +115,11 @@ impl Inner {
         claim: u64,
         time: Duration,
     ) -> Option<oneshot::Receiver<Result<(), StoreError>>> {
-        self.in_row(LeaseCall::Acquire, user, move |inner, leases, user| {
-            Some(async move {
-                if leases.acquire(&user, time).await? != Lease::Acquired {
-                    inner.give_back(&user, claim, 0);
-                }
-                Ok(())
-            })
+        self.in_row(LeaseCall::Acquire, user, move |inner, leases, user| async move {
+            if leases.acquire(&user, time).await? != Lease::Acquired {
+                inner.give_back(&user, claim, 0);
+            }
+            Ok(())
         })
     }
 
@@ -134,42 +131,39 @@ impl Inner {
         reason: DeclineReason,
         time: Duration,
     ) {
-        self.in_row(LeaseCall::Decline, user, move |_, leases, user| {
-            Some(async move {
-                let Leases { store, holder, .. } = &*leases;
-                if !store.decline(&user, *holder, reason, time).await?
-                    && leases.acquire(&user, time).await? == Lease::Acquired
-                {
-                    store.decline(&user, *holder, reason, time).await?;
-                }
-                Ok(())
-            })
+        self.in_row(LeaseCall::Decline, user, move |_, leases, user| async move {
+            let Leases { store, holder, .. } = &*leases;
+            if !store.decline(&user, *holder, reason, time).await?
+                && leases.acquire(&user, time).await? == Lease::Acquired
+            {
+                store.decline(&user, *holder, reason, time).await?;
+            }
+            Ok(())
         });
     }
 
     /// Gives the lease back, unless the user is in the queue again.
     pub(super) fn release_lease(self: &Arc<Self>, user: &UserId) {
-        self.in_row(LeaseCall::Release, user, move |inner, leases, user| {
-            let is_over = !inner.queue.has(&user);
-            is_over.then_some(async move { leases.store.release(&user, leases.holder).await })
+        self.in_row(LeaseCall::Release, user, |_, leases, user| async move {
+            leases.store.release(&user, leases.holder).await
         });
     }
 
     /// The person has logged in: what she said before does not count any more.
     pub(in crate::manager) fn clear_lease(self: &Arc<Self>, user: &UserId) {
-        self.in_row(LeaseCall::Clear, user, move |_, leases, user| {
-            Some(async move { leases.store.clear(&user).await })
+        self.in_row(LeaseCall::Clear, user, |_, leases, user| async move {
+            leases.store.clear(&user).await
         });
     }
 
-    /// Makes the call that `work` gives, if any, once all that was begun for this user before is over,
-    /// in a task: it goes on if nobody waits for it. What fails there costs a prompt more at most, as
-    /// the lease runs out by itself. `None` without a store for leases.
+    /// Makes the call that `work` gives once all that was begun for this user before is over, in a task:
+    /// it goes on if nobody waits for it. What fails there costs a prompt more at most, as the lease
+    /// runs out by itself. `None` without a store for leases.
     fn in_row<T, F>(
         self: &Arc<Self>,
         kind: LeaseCall,
         user: &UserId,
-        work: impl FnOnce(Arc<Self>, Arc<Leases>, UserId) -> Option<F> + Send + 'static,
+        work: impl FnOnce(Arc<Self>, Arc<Leases>, UserId) -> F + Send + 'static,
     ) -> Option<oneshot::Receiver<Result<T, StoreError>>>
     where
         T: Send + 'static,
@@ -185,8 +179,11 @@ impl Inner {
                 // Limited here as well: the runtime that it runs on may stand still.
                 let _ = timeout(limit, earlier).await;
             }
-            let Some(call) = work(Arc::clone(&inner), leases, user) else { return };
-            let outcome = match timeout(limit, call).await {
+            // She is in the queue again, and the lease is needed.
+            if kind == LeaseCall::Release && inner.queue.has(&user) {
+                return;
+            }
+            let outcome = match timeout(limit, work(Arc::clone(&inner), leases, user)).await {
                 Ok(outcome) => outcome,
                 Err(elapsed) => Err(StoreError::timed_out(elapsed)),
             };
