@@ -3,18 +3,15 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use common::hook::{Does, Hook};
 use common::processes::{At, World};
 use common::queue::{LEASE, MINUTE, claim, next, soon, wait, want};
-use common::{fresh, session, turns, user};
-use moojo_session::{
-    Clock, DeclineReason, Error, ReauthReason, Reauthenticate, Session, UserId, async_trait,
-};
-use parking_lot::Mutex;
+use common::{fresh, session, start, turns, user};
+use moojo_session::{Clock, DeclineReason, Error, ManualClock};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -136,24 +133,9 @@ async fn rule_7_who_declines_is_not_asked_though_the_lease_was_lost() {
     assert!(matches!(soon(second).await.unwrap(), Err(Error::Declined(_))));
 }
 
-/// Gives what the test put there, once.
-#[derive(Debug, Default, Clone)]
-struct Hook(Arc<Mutex<Option<Session>>>);
-
-#[async_trait]
-impl Reauthenticate for Hook {
-    async fn reauthenticate(
-        &self,
-        _: &UserId,
-        _: ReauthReason,
-    ) -> Result<Option<Session>, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(self.0.lock().take())
-    }
-}
-
 #[tokio::test]
 async fn rule_7_what_was_renewed_without_her_makes_nobody_forget_that_she_declined() {
-    let hook = Hook::default();
+    let hook = Hook::new(&ManualClock::new(start()), Does::Nothing);
     let world = World::with(|manager| manager.reauthenticate(hook.clone()));
     let alice = user("alice");
     let [here, there] = &world.processes;
@@ -163,7 +145,7 @@ async fn rule_7_what_was_renewed_without_her_makes_nobody_forget_that_she_declin
     turns().await;
     world.pass(MINUTE).await;
     let soon_over = world.clock.now() + TimeDelta::minutes(5);
-    *hook.0.lock() = Some(session(&alice, "renewed", soon_over));
+    hook.does(Does::Gives(session(&alice, "renewed", soon_over)));
     assert!(there.get(&alice).await.is_ok());
     turns().await;
     world.pass(6 * MINUTE).await;

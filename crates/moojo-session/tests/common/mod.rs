@@ -12,6 +12,7 @@ use moojo_session::{
 };
 use tokio::sync::{Notify, Semaphore, mpsc};
 
+pub mod hook;
 pub mod processes;
 pub mod queue;
 

@@ -4,6 +4,7 @@ mod bound;
 #[path = "../common/mod.rs"]
 mod common;
 mod failures;
+mod outage;
 mod refused;
 mod secrets;
 mod waiting;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use moojo_session::{Clock, Error, ReauthReason, Wait};
 
+use crate::common::hook::{Does, two_hours, with_hook};
 use crate::common::{fresh, session, setup, turns, user};
-use crate::hook::{Does, two_hours, with_hook};
 use crate::{MINUTE, ending_in, reason};
 
 #[tokio::test]

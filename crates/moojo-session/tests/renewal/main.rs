@@ -2,7 +2,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod hook;
 mod long_enough;
 mod no_help;
 mod revoked;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use moojo_session::{ManualClock, ReauthReason, SessionStore};
 
+use crate::common::hook::{Does, Hook, builder, two_hours, with_hook};
 use crate::common::{TestStore, fresh, start, user};
-use crate::hook::{Does, Hook, builder, two_hours, with_hook};
 use crate::{MINUTE, ending_in, reason};
 
 #[tokio::test(start_paused = true)]

@@ -2,8 +2,8 @@
 
 use moojo_session::{ManualClock, ReauthReason, SessionStore};
 
+use crate::common::hook::{Hook, builder, two_hours, with_hook};
 use crate::common::{TestStore, fresh, start, turns, user};
-use crate::hook::{Hook, builder, two_hours, with_hook};
 use crate::unsaved::Stubborn;
 use crate::{MINUTE, ending_in, reason};
 

@@ -3,8 +3,8 @@
 use moojo_session::ReauthReason;
 use tokio::task::JoinSet;
 
+use crate::common::hook::{two_hours, with_hook};
 use crate::common::{turns, user};
-use crate::hook::{two_hours, with_hook};
 use crate::{MINUTE, ending_in};
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use moojo_session::{
 };
 use tokio::sync::Semaphore;
 
+use crate::common::hook::{Hook, builder, two_hours};
 use crate::common::{TestStore, start, user};
-use crate::hook::{Hook, builder, two_hours};
 use crate::{MINUTE, ending_in, reason};
 
 /// A store that does not take sessions, or takes its time for removals.

@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use futures_util::FutureExt;
 use moojo_session::{Clock, Error, ReauthReason, Wait};
 
+use crate::common::hook::{Does, two_hours, with_hook};
 use crate::common::{fresh, session, setup, turns, user};
-use crate::hook::{Does, two_hours, with_hook};
 use crate::{MINUTE, ending_in};
 
 #[tokio::test]

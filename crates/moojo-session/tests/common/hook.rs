@@ -11,36 +11,48 @@ use moojo_session::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::common::{TestStore, fresh, session, start};
+use super::{TestStore, fresh, session, start};
 
 /// What the hook does when it is called.
 #[derive(Debug, Clone)]
-pub(crate) enum Does {
+pub enum Does {
     /// Gives a session of the user that lives for this long.
     Renews(TimeDelta),
     Nothing,
     Fails,
     Panics,
     Hangs,
+    /// Gives this, once.
+    Gives(Session),
     GivesThatOf(UserId),
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Hook(pub(crate) Arc<HookState>);
+pub struct Hook(pub Arc<HookState>);
 
 #[derive(Debug)]
-pub(crate) struct HookState {
-    pub(crate) clock: ManualClock,
+pub struct HookState {
+    pub clock: ManualClock,
     does: Mutex<Does>,
     calls: AtomicUsize,
-    pub(crate) reasons: Mutex<Vec<ReauthReason>>,
-    pub(crate) arrived: Notify,
+    pub reasons: Mutex<Vec<ReauthReason>>,
+    pub arrived: Notify,
     /// A call goes on with a permit.
     gate: Semaphore,
 }
 
+impl HookState {
+    fn next(&self) -> Does {
+        let mut does = self.does.lock();
+        match &*does {
+            Does::Gives(_) => std::mem::replace(&mut *does, Does::Nothing),
+            other => other.clone(),
+        }
+    }
+}
+
 impl Hook {
-    pub(crate) fn new(clock: &ManualClock, does: Does) -> Self {
+    pub fn new(clock: &ManualClock, does: Does) -> Self {
         Self(Arc::new(HookState {
             clock: clock.clone(),
             does: Mutex::new(does),
@@ -51,19 +63,19 @@ impl Hook {
         }))
     }
 
-    pub(crate) fn calls(&self) -> usize {
+    pub fn calls(&self) -> usize {
         self.0.calls.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn does(&self, does: Does) {
+    pub fn does(&self, does: Does) {
         *self.0.does.lock() = does;
     }
 
-    pub(crate) fn shut(&self) {
+    pub fn shut(&self) {
         self.0.gate.forget_permits(1_000_000);
     }
 
-    pub(crate) fn open(&self) {
+    pub fn open(&self) {
         self.0.gate.add_permits(1_000_000);
     }
 }
@@ -80,8 +92,7 @@ impl Reauthenticate for Hook {
         state.reasons.lock().push(reason);
         state.arrived.notify_one();
         state.gate.acquire().await?.forget();
-        let does = state.does.lock().clone();
-        match does {
+        match state.next() {
             Does::Renews(life) => {
                 let ends = state.clock.now() + life;
                 Ok(Some(session(user, &format!("renewed-{count}"), ends)))
@@ -90,23 +101,24 @@ impl Reauthenticate for Hook {
             Does::Fails => Err("no way".into()),
             Does::Panics => panic!("the hook panics"),
             Does::Hangs => std::future::pending().await,
+            Does::Gives(session) => Ok(Some(session)),
             Does::GivesThatOf(other) => Ok(Some(fresh(&other, "of-another", &state.clock))),
         }
     }
 }
 
-pub(crate) fn two_hours() -> Does {
+pub fn two_hours() -> Does {
     Does::Renews(TimeDelta::hours(2))
 }
 
 /// A manager with a hook.
-pub(crate) fn with_hook(does: Does) -> (SessionManager, TestStore, ManualClock, Hook) {
+pub fn with_hook(does: Does) -> (SessionManager, TestStore, ManualClock, Hook) {
     let clock = ManualClock::new(start());
     let (store, hook) = (TestStore::new(&clock), Hook::new(&clock, does));
     (builder(&store, &clock, &hook).build(), store, clock, hook)
 }
 
-pub(crate) fn builder<S: SessionStore + Clone>(
+pub fn builder<S: SessionStore + Clone>(
     store: &S,
     clock: &ManualClock,
     hook: &Hook,

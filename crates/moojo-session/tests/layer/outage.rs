@@ -1,20 +1,20 @@
 //! The layer while the store is away and the feed hears nothing: what is in memory is used, also by calls
 //! that would wait for a person.
 
-mod common;
-
-use common::queue::{MINUTE, soon};
-use common::{TestStore, fresh, start, turns, user};
 use http::{Request, Response, StatusCode};
-use moojo_session::{
-    Change, ManualClock, OnReauth, SessionLayer, SessionManager, SessionService, UserId,
-};
+use moojo_session::{Change, Error, ManualClock, OnReauth, SessionManager, SessionService};
 use tokio::sync::mpsc::UnboundedSender;
-use tower::{Layer, Service, ServiceExt};
+use tokio::task::JoinHandle;
+use tower::{BoxError, Layer, Service, ServiceExt};
 use tower_test::mock::{self, Handle, Mock};
+
+use crate::common::queue::{MINUTE, soon};
+use crate::common::{TestStore, fresh, start, turns, user};
+use crate::{layer, request};
 
 type Client = SessionService<Mock<Request<String>, Response<String>>>;
 type Server = Handle<Request<String>, Response<String>>;
+type Call = JoinHandle<Result<Response<String>, Error<BoxError>>>;
 
 struct World {
     sessions: SessionManager,
@@ -31,9 +31,8 @@ impl World {
         let store = TestStore::new(&clock);
         let tell = store.told();
         let sessions = SessionManager::builder(store.clone()).clock(clock.clone()).build();
-        let layer = SessionLayer::new(sessions.clone()).allow_origin("https://api.moojo.id");
         let (mock, server) = mock::pair();
-        let client = layer.unwrap().on_reauth(OnReauth::Wait(5 * MINUTE)).layer(mock);
+        let client = layer(&sessions).on_reauth(OnReauth::Wait(5 * MINUTE)).layer(mock);
         Self { sessions, store, clock, tell, client, server }
     }
 
@@ -45,10 +44,12 @@ impl World {
     }
 }
 
-fn request(user: &UserId) -> Request<String> {
-    let mut request = Request::post("https://api.moojo.id/x").body(String::new()).unwrap();
-    request.extensions_mut().insert(user.clone());
-    request
+/// The call goes out with alice's token, and is answered.
+async fn is_answered(call: Call, server: &mut Server) {
+    let (arrived, respond) = soon(server.next_request()).await.unwrap();
+    assert_eq!(arrived.headers()["authorization"], "Bearer alices");
+    respond.send_response(Response::new(String::new()));
+    assert_eq!(soon(call).await.unwrap().unwrap().status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -62,10 +63,7 @@ async fn rule_6_a_call_that_would_wait_uses_what_is_in_memory_while_the_store_is
     let call = tokio::spawn(world.client.ready().await.unwrap().call(request(&alice)));
     turns().await;
     assert!(!call.is_finished(), "{:?}", call.await);
-    let (arrived, respond) = soon(world.server.next_request()).await.unwrap();
-    assert_eq!(arrived.headers()["authorization"], "Bearer alices");
-    respond.send_response(Response::new(String::new()));
-    assert_eq!(soon(call).await.unwrap().unwrap().status(), StatusCode::OK);
+    is_answered(call, &mut world.server).await;
 }
 
 #[tokio::test]
@@ -82,8 +80,5 @@ async fn rule_10_a_call_that_has_waited_goes_out_though_the_store_went_away_mean
     turns().await;
     world.outage().await;
     world.server.allow(1);
-    let (arrived, respond) = soon(world.server.next_request()).await.unwrap();
-    assert_eq!(arrived.headers()["authorization"], "Bearer alices");
-    respond.send_response(Response::new(String::new()));
-    assert_eq!(soon(call).await.unwrap().unwrap().status(), StatusCode::OK);
+    is_answered(call, &mut world.server).await;
 }
