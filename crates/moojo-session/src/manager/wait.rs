@@ -86,14 +86,7 @@ impl Inner {
             arrival.as_mut().enable();
             let mut gap = pin!(self.gaps.notified());
             gap.as_mut().enable();
-            let mut again = None;
-            let signal = match self.look_or_last_known(slot, in_turn).await {
-                // Who waits already goes on: there will be an answer, or the deadline (rule 6). A
-                // login may be what the store could not tell, so it is asked again.
-                Err(Error::Store(error)) if waiter.waits() && !over && is_outage(&error) => {
-                    again = Some(self.after_a_failure());
-                    None
-                }
+            let looked = match self.look_or_last_known(slot, in_turn).await {
                 Ok(session) if lives(&session, needed_end) => return Ok(session),
                 Ok(session) => {
                     // The first time and the last: a load wakes those who wait, who make no other.
@@ -102,18 +95,21 @@ impl Inner {
                         continue;
                     }
                     self.check_life(&session, wait.valid_for)?;
-                    let reason = ReauthReason::ExpiresTooSoon;
-                    match self.renew(slot, reason, needed_end).await {
-                        Ok(Some(session)) if lives(&session, needed_end) => return Ok(session),
-                        Ok(_) => Some(self.signal(slot.user(), reason)),
-                        Err(error) if waiter.waits() && !over && is_outage(&error) => {
-                            again = Some(self.after_a_failure());
-                            None
-                        }
-                        Err(error) => return Err(error.into()),
-                    }
+                    let renewed = self.renew(slot, ReauthReason::ExpiresTooSoon, needed_end).await;
+                    self.long_enough(renewed, slot, needed_end)
                 }
+                Err(error) => Err(error),
+            };
+            let mut again = None;
+            let signal = match looked {
+                Ok(session) => return Ok(session),
                 Err(Error::ReauthRequired(signal)) => Some(signal),
+                // Who waits already goes on: there will be an answer, or the deadline (rule 6). A
+                // login may be what the store could not tell, so it is asked again.
+                Err(Error::Store(error)) if waiter.waits() && !over && is_outage(&error) => {
+                    again = Some(self.after_a_failure());
+                    None
+                }
                 Err(other) => return Err(other),
             };
             if let Some(signal) = signal {
@@ -160,13 +156,11 @@ impl Inner {
             return Ok(session);
         }
         self.check_life(&session, time)?;
-        let reason = ReauthReason::ExpiresTooSoon;
-        if let Some(renewed) = self.renew(slot, reason, needed_end).await?
-            && lives(&renewed, needed_end)
-        {
-            return Ok(renewed);
-        }
-        let signal = self.signal(slot.user(), reason);
+        let renewed = self.renew(slot, ReauthReason::ExpiresTooSoon, needed_end).await;
+        let signal = match self.long_enough(renewed, slot, needed_end) {
+            Err(Error::ReauthRequired(signal)) => signal,
+            other => return other,
+        };
         let locked = slot.lock();
         match locked.live(self.now(), self.epoch()) {
             Some(newer) if lives(&newer, needed_end) => Ok(newer),
@@ -174,6 +168,19 @@ impl Inner {
                 self.want(&Want::new(&signal, needed_end));
                 Err(signal.into())
             }
+        }
+    }
+
+    /// What was renewed if it ends when it is needed to, or the signal that nothing of the kind was.
+    fn long_enough(
+        &self,
+        renewed: Result<Option<Session>, StoreError>,
+        slot: &Slot,
+        needed_end: Option<i64>,
+    ) -> Result<Session, Error> {
+        match renewed? {
+            Some(renewed) if lives(&renewed, needed_end) => Ok(renewed),
+            _ => Err(self.signal(slot.user(), ReauthReason::ExpiresTooSoon).into()),
         }
     }
 
