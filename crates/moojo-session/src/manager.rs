@@ -316,11 +316,9 @@ impl Inner {
 
     /// How long a load may take.
     fn load_timeout(&self) -> Duration {
-        match &self.renewal {
-            None => self.store_timeout,
-            // Load, renew, look, save, load again.
-            Some(renewal) => self.store_timeout.saturating_mul(4).saturating_add(renewal.timeout),
-        }
+        let Some(renewal) = &self.renewal else { return self.store_timeout };
+        // Load, renew, load again.
+        self.store_timeout.saturating_mul(2).saturating_add(self.renewal_limit(renewal))
     }
 
     /// Runs one call of the store within the time limit.

@@ -34,8 +34,7 @@ impl Inner {
         needed_end: Option<i64>,
     ) -> Result<Option<Session>, StoreError> {
         let Some(renewal) = &self.renewal else { return Ok(None) };
-        // Renew, look, save.
-        let limit = renewal.timeout.saturating_add(self.store_timeout.saturating_mul(2));
+        let limit = self.renewal_limit(renewal);
         // Once more if the runtime of the first went.
         for _ in 0..2 {
             let mut renewing = match self.begin_renewal(slot, reason, needed_end) {
@@ -55,6 +54,12 @@ impl Inner {
             }
         }
         Ok(None)
+    }
+
+    /// How long a renewal may take: asking the hook, a look at the store, a save. To take back what was
+    /// saved during a revocation is not in it: nobody is to wait for that.
+    pub(super) fn renewal_limit(&self, renewal: &Renewal) -> Duration {
+        renewal.timeout.saturating_add(self.store_timeout.saturating_mul(2))
     }
 
     fn begin_renewal(
