@@ -54,7 +54,7 @@ where
         let patience = Patience::new(&settings, &request);
         // Who waits asks nobody to log in before it is registered (rule 11).
         let session = match patience.is_left(&settings) {
-            true => settings.sessions.look(&user).await,
+            true => settings.sessions.look_or_last_known(&user).await,
             false => settings.sessions.get(&user).await,
         };
         let (mut service, pass) = match session {

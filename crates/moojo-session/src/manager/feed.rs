@@ -15,7 +15,7 @@ use crate::store::{Change, ChangeStream};
 use crate::sync::{JoinHandle, Mutex, spawn};
 use crate::user::UserId;
 
-/// The task that listens. It ends with the manager.
+/// The tasks that follow the store's changes. They end with the manager.
 #[derive(Default)]
 pub(super) struct Feed {
     listening: Mutex<Listening>,
@@ -111,10 +111,10 @@ impl Inner {
         }
         let manager = Arc::downgrade(self);
         spawn(async move {
-            let mut is_first = true;
-            while let Some(pause) = look_once(&manager, &user, is_first).await {
+            let mut in_turn = false;
+            while let Some(pause) = look_once(&manager, &user, in_turn).await {
                 pause.await;
-                is_first = false;
+                in_turn = true;
             }
         });
     }
@@ -146,7 +146,7 @@ impl Inner {
 async fn look_if_there(manager: &Weak<Inner>, user: &UserId) -> Option<Sleep> {
     let inner = manager.upgrade().filter(|manager| manager.queue.has(user))?;
     match inner.load(user).await {
-        Ok(Some(_)) => look_once(manager, user, false).await,
+        Ok(Some(_)) => look_once(manager, user, true).await,
         Err(error) if is_outage(&error) => Some(inner.after_a_failure()),
         _ => None,
     }
@@ -154,10 +154,10 @@ async fn look_if_there(manager: &Weak<Inner>, user: &UserId) -> Option<Sleep> {
 
 /// Looks the user up. Gives a pause if that failed and has to be done again: whoever is at work on
 /// the request does not look by itself.
-async fn look_once(manager: &Weak<Inner>, user: &UserId, is_first: bool) -> Option<Sleep> {
+async fn look_once(manager: &Weak<Inner>, user: &UserId, in_turn: bool) -> Option<Sleep> {
     let manager = manager.upgrade().filter(|manager| manager.queue.has(user))?;
     let slot = manager.table.pin(user, manager.now().seconds()).ok()?;
-    match manager.look_with(&slot, !is_first).await {
+    match manager.look(&slot, in_turn).await {
         Err(Error::Store(error)) if is_outage(&error) => Some(manager.after_a_failure()),
         _ => None,
     }

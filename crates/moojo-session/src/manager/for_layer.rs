@@ -40,7 +40,7 @@ impl SessionManager {
     }
 
     /// As [`get`](Self::get), for who asks nobody to log in: it would be too early.
-    pub(crate) async fn look(&self, user: &UserId) -> Result<Session, Error> {
+    pub(crate) async fn look_or_last_known(&self, user: &UserId) -> Result<Session, Error> {
         let slot = self.pin(user)?;
         self.0.look_or_last_known(&slot, false).await
     }
@@ -56,7 +56,7 @@ impl SessionManager {
         waits: bool,
     ) -> Result<Session, Error> {
         self.0.reject(user, refused).await?;
-        let newer = if waits { self.look(user).await } else { self.get(user).await };
+        let newer = if waits { self.look_or_last_known(user).await } else { self.get(user).await };
         newer.map_err(|error| error.with_trace_id(trace_id))
     }
 }

@@ -42,14 +42,14 @@ impl Inner {
         Err(signal.into())
     }
 
-    /// As [`Inner::look_with`], but while the store cannot be asked, the session last seen is good until
-    /// its end (rule 6).
+    /// As [`Inner::look`], but while the store cannot be asked, the session last seen is good until its
+    /// end (rule 6).
     pub(super) async fn look_or_last_known(
         self: &Arc<Self>,
         slot: &SlotRef,
         in_turn: bool,
     ) -> Result<Session, Error> {
-        match self.look_with(slot, in_turn).await {
+        match self.look(slot, in_turn).await {
             Err(Error::Store(error)) if is_outage(&error) => {
                 slot.last_known(self.now()).ok_or(Error::Store(error))
             }
@@ -57,13 +57,10 @@ impl Inner {
         }
     }
 
-    /// As [`Inner::get`], for who asks nobody to log in.
-    pub(super) async fn look(self: &Arc<Self>, slot: &SlotRef) -> Result<Session, Error> {
-        self.look_with(slot, false).await
-    }
-
-    /// As [`Inner::look`]; a load for who looks again with many others is made `in_turn`.
-    pub(super) async fn look_with(
+    /// The live session, from the slot or from the store, or the signal that there is none. Asks nobody
+    /// to log in. `in_turn`: a load waits for one of the manager's turns, for who looks again together
+    /// with many others.
+    pub(super) async fn look(
         self: &Arc<Self>,
         slot: &SlotRef,
         in_turn: bool,

@@ -58,9 +58,6 @@ impl Queue {
 
     /// Those who will not log in for now.
     pub(super) fn declined(&self) -> Vec<UserId> {
-        if self.len.load(Ordering::Acquire) == 0 {
-            return Vec::new();
-        }
         self.with(|requests| requests.declined())
     }
 
@@ -325,12 +322,12 @@ impl ReauthQueue {
         let inner = &self.0.0;
         let slot = self.0.pin(claim.request().user())?;
         let needed_end = claim.request().needed_end;
-        let mut looked = inner.look(&slot).await;
+        let mut looked = inner.look(&slot, false).await;
         if let Ok(session) = &looked
             && !lives(session, needed_end)
             && !inner.is_latest(&slot, session).await?
         {
-            looked = inner.look(&slot).await;
+            looked = inner.look(&slot, false).await;
         }
         match looked {
             Ok(_) => {}
