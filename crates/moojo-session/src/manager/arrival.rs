@@ -121,7 +121,7 @@ impl Arrival {
             Ok(None) | Err(_) => return Ok(None),
         };
         let mut locked = slot.lock();
-        if there.issued_at() <= session.issued_at() || !manager.is_good(&mut locked, &there) {
+        if there.issued_at() <= session.issued_at() || !locked.is_good(&there, manager.now()) {
             return Ok(None);
         }
         // The feed may be late, or there is none.

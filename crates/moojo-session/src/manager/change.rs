@@ -77,8 +77,9 @@ impl Inner {
 
     /// Removes what a silent renewal or a login saved while its user was revoked, unless somebody has
     /// logged in since.
-    pub(super) async fn take_back(self: &Arc<Self>, session: &Session) -> Result<bool, Error> {
-        self.remove_if_current(session.user(), session.id(), |slot| slot.taken_back()).await
+    pub(super) async fn take_back(self: &Arc<Self>, session: &Session) -> Result<(), Error> {
+        let note = |slot: &mut Locked<'_>| slot.taken_back();
+        self.remove_if_current(session.user(), session.id(), note).await.map(drop)
     }
 
     async fn remove_if_current(

@@ -110,13 +110,6 @@ impl Inner {
         self.limited(Call::Load, read).await
     }
 
-    /// Whether a session that was found in the store is of use here.
-    pub(super) fn is_good(&self, slot: &mut Locked<'_>, there: &Session) -> bool {
-        !slot.is_refused(there.id())
-            && !slot.has_seen_end_of(there.id())
-            && self.now().wall < there.expires_nanos()
-    }
-
     /// Whether there still is no session, as a load found at `version`.
     fn is_gone(&self, slot: &Slot, version: u64) -> bool {
         let mut slot = slot.lock();
@@ -234,9 +227,7 @@ impl LoadTask {
         if slot.is_unwanted(session.id()) {
             return self.nothing(slot, false, epoch, may_renew);
         }
-        // What this process saw end has ended, though the clock of the store, or this one's wall
-        // clock by now, says otherwise (rule 4). Other processes judge for themselves.
-        if slot.has_seen_end_of(session.id()) || now.wall >= session.expires_nanos() {
+        if slot.has_ended(&session, now) {
             return self.nothing(slot, true, epoch, may_renew);
         }
         let steady_end = self.manager.steady_end(&session, now);

@@ -25,8 +25,9 @@ pub(super) struct Renewal {
 
 impl Inner {
     /// Tries it, or waits for the try that is under way, unless it was of no help a moment ago or
-    /// there is a session by now that ends when it is needed to. What the hook gives is saved; that
-    /// the store does not take it is no reason to ask anybody (rule 6), nor the hook for another.
+    /// there is a session by now that ends when it is needed to. What the hook gives is saved, unless
+    /// the store has a session by then that lives as long; that the store does not take it is no
+    /// reason to ask anybody (rule 6), nor the hook for another.
     pub(super) async fn renew(
         self: &Arc<Self>,
         slot: &SlotRef,
@@ -185,9 +186,16 @@ impl Attempt {
             }
         };
         let longer = self.longer_than(&session).await;
-        // The user was logged out meanwhile, and stays so.
-        if !slot.lock().may_save(&self.renewing, session.id()) {
-            return Ok(None);
+        {
+            let mut slot = slot.lock();
+            if let Some(longer) = &longer {
+                // The feed may be late, or there is none.
+                slot.saved_somewhere(longer.id());
+            }
+            // The user was logged out meanwhile, and stays so.
+            if !slot.may_save(&self.renewing, session.id()) {
+                return Ok(None);
+            }
         }
         if longer.is_some() {
             return Ok(longer);
@@ -231,11 +239,7 @@ impl Attempt {
         let here = if is_new { slot.live(now, epoch) } else { None };
         let there = here.or(there)?;
         let is_longer =
-            manager.is_good(&mut slot, &there) && renewed.expires_nanos() <= there.expires_nanos();
-        if is_longer {
-            // The feed may be late, or there is none.
-            slot.saved_somewhere(there.id());
-        }
+            slot.is_good(&there, now) && renewed.expires_nanos() <= there.expires_nanos();
         is_longer.then_some(there)
     }
 }

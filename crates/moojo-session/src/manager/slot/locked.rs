@@ -66,10 +66,10 @@ pub(super) struct Busy {
     /// The silent renewal under way, how often it was of no help in a row, and from when on it may
     /// be tried again by the steady clock.
     renewing: Option<Renewing>,
-    /// Those whose tasks run, given up or not.
-    renewals: Vec<Running>,
     renewals_failed: u32,
     renew_from: u64,
+    /// The silent renewals whose tasks run, given up or not.
+    renewals: Vec<Running>,
     /// What a silent renewal gave and the store did not take, and when it ends by the steady clock: it
     /// is tried again with that.
     unsaved: Option<(Session, u64)>,
@@ -175,9 +175,15 @@ impl Locked<'_> {
         Some(over.id)
     }
 
-    /// Whether this process saw the session with this id end.
-    pub(in crate::manager) fn has_seen_end_of(&mut self, id: SessionId) -> bool {
-        self.busy().ended == Some(id)
+    /// Whether the session is over. What this process saw end is, though the clock of the store, or this
+    /// one's wall clock by now, says otherwise (rule 4). Other processes judge for themselves.
+    pub(in crate::manager) fn has_ended(&mut self, session: &Session, now: Now) -> bool {
+        self.busy().ended == Some(session.id()) || now.wall >= session.expires_nanos()
+    }
+
+    /// Whether a session that was found in the store is of use here.
+    pub(in crate::manager) fn is_good(&mut self, there: &Session, now: Now) -> bool {
+        !self.is_refused(there.id()) && !self.has_ended(there, now)
     }
 
     // A shared load.

@@ -143,9 +143,10 @@ impl Locked<'_> {
 
     /// What was saved during a revocation has been removed: the revocation stands.
     pub(in crate::manager) fn taken_back(&mut self) {
-        self.set_gone(ReauthReason::Revoked);
         if self.current_id().is_none() {
-            self.busy().revoked = true;
+            let busy = self.busy();
+            busy.gone = Some(ReauthReason::Revoked);
+            busy.revoked = true;
         }
     }
 }
