@@ -38,7 +38,7 @@ pub struct HookState {
     pub reasons: Mutex<Vec<ReauthReason>>,
     pub arrived: Notify,
     /// A call goes on with a permit.
-    gate: Semaphore,
+    pub gate: Semaphore,
 }
 
 impl HookState {

@@ -53,6 +53,7 @@ struct Inner {
     calls: AtomicUsize,
     fail: AtomicBool,
     hang: AtomicBool,
+    read_only: AtomicBool,
     panic: AtomicBool,
     feed: parking_lot::Mutex<Feed>,
     /// What a user's load gives instead of what was saved.
@@ -105,6 +106,7 @@ impl TestStore {
             calls: AtomicUsize::new(0),
             fail: AtomicBool::new(false),
             hang: AtomicBool::new(false),
+            read_only: AtomicBool::new(false),
             panic: AtomicBool::new(false),
             feed: Default::default(),
             forged: Default::default(),
@@ -131,6 +133,11 @@ impl TestStore {
 
     pub fn hang(&self, hang: bool) {
         self.0.hang.store(hang, Ordering::SeqCst);
+    }
+
+    /// Whether saves fail.
+    pub fn read_only(&self, read_only: bool) {
+        self.0.read_only.store(read_only, Ordering::SeqCst);
     }
 
     pub fn panic(&self, panic: bool) {
@@ -211,6 +218,9 @@ impl SessionStore for TestStore {
 
     async fn save(&self, session: &Session) -> Result<(), StoreError> {
         self.trouble().await?;
+        if self.0.read_only.load(Ordering::SeqCst) {
+            return Err(StoreError::unavailable("it can only be read"));
+        }
         self.pass(At::Save).await;
         let saved = self.0.memory.save(session).await;
         self.pass(At::Saved).await;

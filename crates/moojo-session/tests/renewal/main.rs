@@ -4,6 +4,7 @@
 mod common;
 mod long_enough;
 mod no_help;
+mod races;
 mod revoked;
 mod shared;
 mod unsaved;

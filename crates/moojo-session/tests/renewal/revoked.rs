@@ -1,10 +1,9 @@
 //! Who was logged out is not logged in again without being asked.
 
-use moojo_session::{ManualClock, ReauthReason, SessionStore};
+use moojo_session::{ReauthReason, SessionStore};
 
-use crate::common::hook::{Hook, builder, two_hours, with_hook};
-use crate::common::{TestStore, fresh, start, turns, user};
-use crate::unsaved::Stubborn;
+use crate::common::hook::{two_hours, with_hook};
+use crate::common::{At, fresh, turns, user};
 use crate::{MINUTE, ending_in, reason};
 
 #[tokio::test]
@@ -51,22 +50,19 @@ async fn a_revocation_during_a_renewal_stands() {
 
 #[tokio::test]
 async fn what_is_being_revoked_is_not_renewed() {
-    let clock = ManualClock::new(start());
-    let store = Stubborn::new(TestStore::new(&clock));
-    let hook = Hook::new(&clock, two_hours());
-    let sessions = builder(&store, &clock, &hook).build();
+    let (sessions, store, clock, hook) = with_hook(two_hours());
     let alice = user("alice");
     sessions.insert(fresh(&alice, "one", &clock)).await.unwrap();
-    store.removals.forget_permits(1_000_000);
+    let removed = store.hold_next(At::Removed);
     let revoke = tokio::spawn({
         let (sessions, alice) = (sessions.clone(), alice.clone());
         async move { sessions.revoke(&alice).await }
     });
-    turns().await;
+    removed.arrived.notified().await;
     // It has gone, and the answer is on its way.
     assert!(sessions.get(&alice).await.is_err());
-    store.removals.add_permits(1);
+    removed.open.add_permits(1);
     revoke.await.unwrap().unwrap();
     assert_eq!(hook.calls(), 0);
-    assert!(store.memory.memory().load(&alice).await.unwrap().is_none());
+    assert!(store.memory().load(&alice).await.unwrap().is_none());
 }
