@@ -154,7 +154,7 @@ async fn a_revocation_stands_though_a_call_comes_while_what_was_renewed_is_remov
     saved.arrived.notified().await;
     assert!(world.here.get(&alice).await.is_err(), "it is not for use");
     saved.open.add_permits(1);
-    removed.arrived.notified().await;
+    soon(removed.arrived.notified()).await;
     assert!(world.here.get(&alice).await.is_err(), "it is not renewed again");
     removed.open.add_permits(1);
     assert!(soon(call).await.unwrap().is_err());
