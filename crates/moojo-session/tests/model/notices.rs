@@ -39,7 +39,7 @@ fn the_process_in_which_somebody_has_logged_in_last_gives_the_notice() {
             login.await.unwrap();
         }
         // Until all has been heard.
-        for _ in 0..100 {
+        for _ in 0..400 {
             yield_now().await;
         }
         world.clock.advance(360 * DAY);

@@ -119,6 +119,9 @@ fn rule_11_whatever_happened_before() {
         for one in waiting {
             got(one).await;
         }
+        // That there was none may be remembered until the feed has told of this one. Who waits asks the
+        // store.
+        got(spawn(wait(here.clone()))).await;
         // In use here from now on, and so nobody is asked.
         here.get(&alice()).await.unwrap();
         assert!(here.reauth_queue().is_empty());

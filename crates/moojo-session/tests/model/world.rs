@@ -222,6 +222,10 @@ impl SessionStore for Store {
     fn changes(&self) -> ChangeStream {
         let changes = self.0.changes.subscribe();
         ChangeStream::new(stream::unfold(changes, |mut changes| async move {
+            // Messages take their time.
+            for _ in 0..choose(8) {
+                yield_now().await;
+            }
             match changes.recv().await {
                 Ok(change) => Some((change, changes)),
                 Err(RecvError::Lagged(_)) => Some((Change::Lagged, changes)),
