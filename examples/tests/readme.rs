@@ -4,10 +4,11 @@
 use std::env;
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use moojo_otp::{LoginError, LoginFlow, MoojoClient, PhoneNumber, VerificationCode};
+use moojo_otp::{LoginFlow, MoojoClient, PhoneNumber, VerificationCode};
 use moojo_session::{ApiKey, Chain, Error, MemoryStore, SessionLayer, SessionManager, UserId};
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -15,7 +16,10 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn run() -> Result<(), BoxError> {
     // reqwest, as a `Service<http::Request<_>>` that follows no redirects itself.
-    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+    let http = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(10))
+        .build()?;
     let http_client = service_fn(move |request: Request<Bytes>| {
         let http = http.clone();
         async move {
@@ -39,11 +43,13 @@ async fn run() -> Result<(), BoxError> {
         .header("content-type", "application/json")
         .body(Bytes::new())?;
     request.extensions_mut().insert(UserId::new("alice")?); // binds the user to the request
-    let response = loop {
-        match client.clone().oneshot(request.clone()).await {
-            Err(Error::ReauthRequired(signal)) => log_in(&login, signal.user()).await?,
-            answer => break answer?,
+    let call = || client.clone().oneshot(request.clone());
+    let response = match call().await {
+        Err(Error::ReauthRequired(signal)) => {
+            log_in(&login, signal.user()).await?;
+            call().await?
         }
+        answer => answer?,
     };
     println!("{}", response.status());
     Ok(())
@@ -52,10 +58,11 @@ async fn run() -> Result<(), BoxError> {
 /// A service shows a form in between.
 async fn log_in(login: &LoginFlow, user: &UserId) -> Result<(), BoxError> {
     let phone: PhoneNumber = "+1(555)987-6543".parse()?; // from your user records
-    match login.send_code(user, &phone).await {
-        // A code is out, or may be (`login.pending` says).
-        Ok(_) | Err(LoginError::ResendTooSoon { .. } | LoginError::SendUnknown { .. }) => {}
-        Err(error) => return Err(error.into()),
+    if let Err(error) = login.send_code(user, &phone).await {
+        // One that can be tried may be out all the same.
+        if login.pending(user).await?.is_none() {
+            return Err(error.into());
+        }
     }
     println!("The code that {user} was sent:");
     let mut typed = String::new();
