@@ -9,8 +9,8 @@ use chrono::TimeDelta;
 use common::queue::{MINUTE, claim, soon};
 use common::{TestStore, fresh, session, start, turns, user};
 use moojo_session::{
-    Change, Clock, Error, ManualClock, ReauthReason, Reauthenticate, Session, SessionManager,
-    SessionStore, UserId, Wait, async_trait,
+    Change, Clock, Error, ManualClock, ReauthReason, Reauthenticate, Session, SessionId,
+    SessionManager, SessionStore, StoreError, UserId, Wait, async_trait,
 };
 
 const WANTED: Duration = Duration::from_secs(45 * 60);
@@ -105,6 +105,48 @@ async fn rule_6_while_the_store_is_away_nobody_knows_whether_a_session_ends_too_
     tell.send(Change::Lagged).unwrap();
     turns().await;
     assert_eq!(sessions.ensure_valid_for(&alice, WANTED).await.unwrap(), login);
+}
+
+/// What it has is another session at each look, as it is in copies of a store that lag behind each other.
+#[derive(Debug)]
+struct Restless(ManualClock);
+
+#[async_trait]
+impl SessionStore for Restless {
+    async fn load(&self, user: &UserId) -> Result<Option<Session>, StoreError> {
+        let half_an_hour = self.0.now() + TimeDelta::minutes(30);
+        Ok(Some(session(user, "short", half_an_hour)))
+    }
+
+    async fn save(&self, _: &Session) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn remove(&self, _: &UserId) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn remove_if_current(&self, _: &UserId, _: SessionId) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+}
+
+#[tokio::test]
+async fn rule_10_a_store_that_never_says_the_same_twice_keeps_nobody_past_the_time() {
+    let clock = ManualClock::new(start());
+    let sessions = SessionManager::builder(Restless(clock.clone())).clock(clock.clone()).build();
+    let call = tokio::spawn({
+        let wait = Wait::up_to(MINUTE).valid_for(WANTED);
+        let sessions = sessions.clone();
+        async move { sessions.wait_with(&user("alice"), &wait).await }
+    });
+    turns().await;
+    assert_eq!(sessions.reauth_queue().len(), 1, "it waits");
+    clock.advance(MINUTE);
+    turns().await;
+    assert!(call.is_finished());
+    let Err(Error::ReauthRequired(signal)) = call.await.unwrap() else { panic!("none came") };
+    assert_eq!(signal.waited(), Some(MINUTE));
 }
 
 /// Gives a session of an hour, but for the first time.

@@ -86,14 +86,18 @@ impl Inner {
             arrival.as_mut().enable();
             let mut gap = pin!(self.gaps.notified());
             gap.as_mut().enable();
-            let looked = match self.look_or_last_known(slot, in_turn).await {
+            let mut looked = self.look_or_last_known(slot, in_turn).await;
+            // The first time and the last: a load wakes those who wait, who make no other.
+            if (!waiter.waits() || over)
+                && let Ok(session) = &looked
+                && !lives(session, needed_end)
+                && !self.is_latest(slot, session).await?
+            {
+                looked = self.look_or_last_known(slot, in_turn).await;
+            }
+            let looked = match looked {
                 Ok(session) if lives(&session, needed_end) => return Ok(session),
                 Ok(session) => {
-                    // The first time and the last: a load wakes those who wait, who make no other.
-                    let asks = !waiter.waits() || over;
-                    if asks && !self.is_latest(slot, &session).await? {
-                        continue;
-                    }
                     self.check_life(&session, wait.valid_for)?;
                     let renewed = self.renew(slot, ReauthReason::ExpiresTooSoon, needed_end).await;
                     self.long_enough(renewed, slot, needed_end)
