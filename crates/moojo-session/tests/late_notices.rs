@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{TestStore, fresh, start, turns, user};
+use common::{At, Gate, TestStore, fresh, start, turns, user};
 use futures_util::FutureExt;
 use moojo_session::{
     Change, ChangeStream, ManualClock, MemoryStore, Session, SessionId, SessionManager,
@@ -183,6 +183,36 @@ async fn a_revocation_before_the_logins_are_heard_leaves_no_notice() {
         tokio::task::yield_now().await;
     }
     assert_eq!(world.notices().await, [None, None]);
+}
+
+#[tokio::test]
+async fn a_login_that_comes_to_nothing_makes_nobody_forget_what_was_heard() {
+    let clock = ManualClock::new(start());
+    let store = TestStore::new(&clock);
+    let tell = store.told();
+    let here = manager(store.clone(), &clock, 100);
+    let alice = user("alice");
+    let [one, there, two] = ["one", "there", "two"].map(|token| fresh(&alice, token, &clock));
+    let begin = |session: &Session, gate: Arc<Gate>| {
+        let (here, session) = (here.clone(), session.clone());
+        let saving = tokio::spawn(async move { here.insert(session).await });
+        async move {
+            gate.arrived.notified().await;
+            (saving, gate)
+        }
+    };
+    let (saving, gate) = begin(&one, store.hold_next(At::Saved)).await;
+    for id in [one.id(), there.id()] {
+        tell.send(Change::Saved { user: alice.clone(), id }).unwrap();
+    }
+    turns().await;
+    let (in_vain, _gate) = begin(&two, store.hold_next(At::Save)).await;
+    gate.open.add_permits(1);
+    saving.await.unwrap().unwrap();
+    in_vain.abort();
+    assert!(in_vain.await.is_err());
+    clock.advance(Duration::from_secs(110 * 60));
+    assert_eq!(given(&here), None, "she has the session of the other process");
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ pub(super) struct Busy {
     /// Changes by this process that are in flight, and the session that the latest of them saves.
     changes: u32,
     saving: Option<SessionId>,
-    /// What the feed said last since the latest of them began.
+    /// What the feed said last since the first of them began.
     heard: Heard,
     /// A session of which no notice is given unless the feed says that it is the user's, and its end
     /// by the wall clock.
@@ -261,9 +261,11 @@ impl Locked<'_> {
 
     pub(in crate::manager) fn begin_change(&mut self, saving: Option<SessionId>) -> u64 {
         let busy = self.busy();
+        if busy.changes == 0 {
+            busy.heard = Heard::Nothing;
+        }
         busy.changes += 1;
         busy.saving = saving;
-        busy.heard = Heard::Nothing;
         busy.version
     }
 
