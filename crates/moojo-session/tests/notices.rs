@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -66,6 +67,30 @@ async fn a_reader_is_woken_by_a_session_that_ends_before_the_others() {
     sessions.insert(soon.build().unwrap()).await.unwrap();
     clock.advance(minutes(1));
     assert_eq!(users(&next.await.unwrap()), [&user("bob")]);
+}
+
+#[tokio::test]
+async fn quiet_hours_that_panic_over_one_user_cost_nobody_else_a_notice() {
+    let (sessions, _, clock) = set_up();
+    let all = ["alice", "bob", "carol"].map(user);
+    for user in &all {
+        sessions.insert(fresh(user, "one", &clock)).await.unwrap();
+    }
+    clock.advance(minutes(105));
+    let notices = sessions.expiry_notices().unwrap();
+    let panics = AtomicBool::new(true);
+    let notices = notices.quiet_hours(move |user, _| {
+        assert!(user.as_str() != "bob" || !panics.swap(false, Relaxed), "no time zone");
+        None
+    });
+    let given = notices.next().await;
+    let mut given = users(&given);
+    given.sort_unstable();
+    assert_eq!(given, [&all[0], &all[2]]);
+    // Nobody knows whether bob may be disturbed: it is asked again.
+    assert!(notices.next().now_or_never().is_none());
+    clock.advance(Duration::from_secs(31));
+    assert_eq!(users(&notices.next().await), [&all[1]]);
 }
 
 #[tokio::test]

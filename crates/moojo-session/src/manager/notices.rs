@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -22,7 +23,8 @@ use crate::user::UserId;
 /// Notices that are given at once.
 const BATCH: usize = 1024;
 
-/// A notice of which nobody knows which process gives it is asked about again after this time.
+/// A notice of which nobody knows whether it may be given here and now is asked about again after this
+/// time.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The longest sleep between two looks at the wall clock, which may be set forward.
@@ -186,7 +188,8 @@ pub struct ExpiryNotices {
 impl ExpiryNotices {
     /// Holds notices back while a user is not to be disturbed. `quiet_until` says until when that is
     /// for a user at a time, in the user's own time zone, or `None`. What is held until one moment is
-    /// given together then, unless the session has ended or was replaced.
+    /// given together then, unless the session has ended or was replaced. Should `quiet_until` panic,
+    /// that user's notice is held back for half a minute, and it is asked again.
     #[must_use]
     pub fn quiet_hours(
         mut self,
@@ -244,7 +247,7 @@ impl ExpiryNotices {
         let wall = DateTime::from_timestamp_nanos(now);
         let mut due = notices.calendar.due(now, BATCH);
         if let Some(quiet) = &self.quiet {
-            due.retain(|notice| match quiet(&notice.user, wall).filter(|until| *until > wall) {
+            due.retain(|notice| match quiet_until(&**quiet, &notice.user, wall) {
                 None => true,
                 Some(until) => {
                     let until = until.timestamp_nanos_opt().unwrap_or(i64::MAX);
@@ -276,6 +279,16 @@ impl ExpiryNotices {
         }
         std::mem::take(&mut taken.due)
     }
+}
+
+/// Until when the user is not to be disturbed, if that is later than `now`. Not for a while if nobody
+/// can say so; the others' notices are given all the same.
+fn quiet_until(quiet: &Quiet, user: &UserId, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let until = catch_unwind(AssertUnwindSafe(|| quiet(user, now))).unwrap_or_else(|_| {
+        tracing::error!(%user, "the quiet hours panicked: a notice is held back");
+        Some(now + ASK_AGAIN)
+    });
+    until.filter(|until| *until > now)
 }
 
 /// Notices that are being asked about: given back if that is not waited for.
