@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use common::{TestStore, fresh, session, setup, turns, user};
+use common::{At, TestStore, fresh, session, setup, turns, user};
 use futures_util::FutureExt;
 use moojo_session::{
     AccessToken, Arrived, Clock, Error, ManualClock, MemoryStore, ReauthReason, Session, SessionId,
@@ -155,6 +155,36 @@ async fn a_revocation_while_it_is_saved_stands() {
     assert_eq!(saving.await.unwrap(), Arrived::Revoked);
     assert_eq!(in_store(&store).await, None);
     assert!(is_revoked(&here, &alice).await);
+}
+
+#[tokio::test]
+async fn what_is_taken_back_is_not_used_once_the_revocation_is_over() {
+    let (here, store, clock) = setup();
+    let alice = user("alice");
+    let [saved, removed, taken] = [At::Save, At::Removed, At::Remove].map(|at| store.hold_next(at));
+    let saving = tokio::spawn({
+        let arrival = here.arrival(login("one", &clock));
+        async move { arrival.save().await }
+    });
+    saved.arrived.notified().await;
+    let revoking = tokio::spawn({
+        let (here, alice) = (here.clone(), alice.clone());
+        async move { here.revoke(&alice).await }
+    });
+    removed.arrived.notified().await;
+    // The store takes it after the revocation.
+    saved.open.add_permits(1);
+    taken.arrived.notified().await;
+    removed.open.add_permits(1);
+    revoking.await.unwrap().unwrap();
+    let call = tokio::spawn({
+        let (here, alice) = (here.clone(), alice.clone());
+        async move { is_revoked(&here, &alice).await }
+    });
+    turns().await;
+    taken.open.add_permits(1);
+    assert_eq!(saving.await.unwrap().unwrap(), Arrived::Revoked);
+    assert!(call.await.unwrap(), "nobody is given it meanwhile");
 }
 
 #[tokio::test]

@@ -77,6 +77,8 @@ enum Feed {
 pub enum At {
     Save,
     Saved,
+    /// Of a session only if it is still the user's.
+    Remove,
     Removed,
 }
 
@@ -236,6 +238,7 @@ impl SessionStore for TestStore {
 
     async fn remove_if_current(&self, user: &UserId, id: SessionId) -> Result<bool, StoreError> {
         self.trouble().await?;
+        self.pass(At::Remove).await;
         let removed = self.0.memory.remove_if_current(user, id).await;
         self.pass(At::Removed).await;
         removed

@@ -273,7 +273,7 @@ impl Locked<'_> {
         let busy = self.busy();
         busy.changes -= 1;
         busy.saving = None;
-        if busy.load.is_none() {
+        if busy.changes == 0 && busy.load.is_none() {
             busy.refused = None;
         }
     }
