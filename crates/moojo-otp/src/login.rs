@@ -166,7 +166,8 @@ impl LoginFlow {
         self.verifications.join(key, task).await?
     }
 
-    /// Logs `user` in with a JWT of Firebase, as [`verify`](Self::verify) does with a code. No code and no limit of this flow has to do with it.
+    /// Logs `user` in with a JWT of Firebase, as [`verify`](Self::verify) does with a code. No code and no
+    /// limit of this flow has to do with it.
     ///
     /// # Errors
     /// - [`LoginError::Moojo`]: see there.
