@@ -1,7 +1,8 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use moojo_session::{Challenge, Error, Session, StoreError};
+use moojo_session::{Arrival, Challenge, Error, StoreError};
 
 use super::flights::NoOutcome;
 use super::machine::Refusal;
@@ -107,13 +108,14 @@ pub enum LoginError {
     },
 
     /// Moojo has logged the person in, but the session could not be put into the store, though it
-    /// was tried a few times. Keep it: `sessions.arrival(session).save_again()` saves it later without
-    /// another code, unless the user has a later one by then.
+    /// was tried a few times. Keep the arrival: [`save_again`](Arrival::save_again) saves the session
+    /// later without another code, unless the user has a later one by then, or was revoked in this
+    /// process since the first try.
     #[error("the session could not be saved")]
     NotSaved {
-        /// The session.
-        session: Session,
-        /// Why.
+        /// The session on its way into the store.
+        arrival: Arc<Arrival>,
+        /// Why not.
         #[source]
         source: Error,
     },

@@ -1,5 +1,6 @@
 //! Putting a session into the store, where nothing may get lost: somebody has typed a code for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use moojo_session::{Arrived, Chain, Error, Session, StoreErrorKind};
@@ -41,7 +42,7 @@ impl Inner {
             if attempts == ATTEMPTS || !may_pass(&source) {
                 let error = Chain(&source);
                 tracing::debug!(user = %session.user(), %error, "a login was not saved");
-                return Err(LoginError::NotSaved { session: session.clone(), source });
+                return Err(LoginError::NotSaved { arrival: Arc::new(arrival), source });
             }
             self.clock.sleep(PAUSE * 2_u32.pow(attempts - 1)).await;
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use moojo_session::{
-    Arrived, Chain, Challenge, Claim, Clock, DeclineReason, Error, Session, UserId,
+    Arrival, Arrived, Chain, Challenge, Claim, Clock, DeclineReason, Error, UserId,
 };
 
 use super::people::{Ask, PersonReply};
@@ -211,18 +211,16 @@ impl Asking {
                 Ok(false)
             }
             // The person has done all that a person can.
-            LoginError::NotSaved { session, .. } => Err(self.save(session).await),
+            LoginError::NotSaved { arrival, .. } => Err(self.save(&arrival).await),
             error => Err(self.later(&error)),
         }
     }
 
     /// Saves it as soon as the store takes it, unless the user has logged in by other ways, or was
     /// revoked.
-    async fn save(&mut self, session: Session) -> End {
-        let worker = Arc::clone(&self.worker);
-        let arrival = worker.flow.sessions().arrival(session);
+    async fn save(&mut self, arrival: &Arrival) -> End {
         loop {
-            let pause = self.clock.sleep(worker.pause);
+            let pause = self.clock.sleep(self.worker.pause);
             if self.kept(pause).await.is_err() {
                 return End::Over;
             }
@@ -231,7 +229,7 @@ impl Asking {
                     let error = Chain(&error);
                     tracing::warn!(user = %self.user, %error, "a login is not saved yet");
                 }
-                Ok(Ok(Arrived::Revoked)) => return End::Later(worker.pause),
+                Ok(Ok(Arrived::Revoked)) => return End::Later(self.worker.pause),
                 _ => return End::Over,
             }
         }

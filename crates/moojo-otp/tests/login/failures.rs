@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use moojo_otp::{FirebaseJwt, LoginError, VerificationCode};
 use moojo_session::{
-    AccessToken, Admission, Challenge, ChallengeStore, MemoryStore, Quota, Revision, Session,
-    StoreError, UserId, async_trait,
+    AccessToken, Admission, Arrived, Challenge, ChallengeStore, MemoryStore, Quota, Revision,
+    Session, StoreError, UserId, async_trait,
 };
 
 use crate::common::{
@@ -60,9 +60,9 @@ async fn a_session_that_cannot_be_saved_is_not_lost() {
         }
         let session = match verify.await.unwrap() {
             Ok(session) => session,
-            Err(LoginError::NotSaved { session, .. }) if !saved => {
-                world.sessions.insert(session.clone()).await.unwrap();
-                session
+            Err(LoginError::NotSaved { arrival, .. }) if !saved => {
+                assert_eq!(arrival.save_again().await.unwrap(), Arrived::Saved);
+                arrival.session().clone()
             }
             Err(error) => panic!("{error:?}"),
         };

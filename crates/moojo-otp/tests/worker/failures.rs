@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use moojo_otp::{Ask, LoginWorker};
-use moojo_session::{AccessToken, Clock, Session};
-use tokio::sync::watch;
+use moojo_session::{
+    AccessToken, Admission, Challenge, ChallengeStore, Clock, MemoryChallengeStore, Quota,
+    Revision, Session, StoreError, UserId, async_trait,
+};
+use tokio::sync::{Semaphore, watch};
 
 use crate::common::{AUTHENTICATE, Failing, SEND, alice, not_sent, world, world_with};
 use crate::{Says, call, code, turns};
@@ -88,6 +91,67 @@ async fn a_login_that_waits_to_be_saved_undoes_no_revocation() {
     }
     assert_eq!(store.saves.load(Ordering::SeqCst), 0);
     world.sessions.revoke(&alice()).await.unwrap();
+    turns().await;
+    world.pass(30);
+    turns().await;
+    assert!(!call.is_finished(), "the person is to be asked anew");
+    assert!(world.sessions.get(&alice()).await.is_err());
+}
+
+/// Challenges that are written with a permit each.
+#[derive(Debug, Clone)]
+struct Held {
+    memory: MemoryChallengeStore,
+    writes: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl ChallengeStore for Held {
+    async fn load(&self, user: &UserId) -> Result<Option<Challenge>, StoreError> {
+        self.memory.load(user).await
+    }
+
+    async fn swap(
+        &self,
+        expected: Option<Revision>,
+        new: &Challenge,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        self.writes.acquire().await.unwrap().forget();
+        self.memory.swap(expected, new, now).await
+    }
+
+    async fn remove(&self, user: &UserId, expected: Revision) -> Result<bool, StoreError> {
+        self.memory.remove(user, expected).await
+    }
+
+    async fn admit(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<Admission, StoreError> {
+        self.memory.admit(quota, now).await
+    }
+
+    async fn give_back(&self, quota: &Quota<'_>, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.memory.give_back(quota, now).await
+    }
+}
+
+#[tokio::test]
+async fn nor_does_one_that_the_worker_has_not_heard_of_yet() {
+    let store = Arc::new(Failing::default());
+    // The send, its outcome, and the attempt are written; that the code is used up is not yet.
+    let writes = Arc::new(Semaphore::new(3));
+    let held = Held { memory: MemoryChallengeStore::new(), writes: Arc::clone(&writes) };
+    let world = world_with(Arc::clone(&store), |flow| flow.challenges(held));
+    store.saves.store(4, Ordering::SeqCst);
+    let people = Says(|_, _| code("133575"), watch::Sender::new(0));
+    tokio::spawn(LoginWorker::new(world.flow.clone(), people).run());
+    let call = call(&world);
+    for _ in 0..20 {
+        turns().await;
+        world.clock.advance(Duration::from_millis(100));
+    }
+    assert_eq!((store.saves.load(Ordering::SeqCst), writes.available_permits()), (0, 0));
+    world.sessions.revoke(&alice()).await.unwrap();
+    writes.add_permits(1);
     turns().await;
     world.pass(30);
     turns().await;

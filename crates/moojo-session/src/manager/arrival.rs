@@ -64,6 +64,11 @@ impl SessionManager {
 }
 
 impl Arrival {
+    /// The session that is to be saved.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// Saves the session as [`SessionManager::insert`] does, in place of whatever the user had, unless
     /// she was revoked. One that is revoked while it is being saved is taken out again.
     ///
