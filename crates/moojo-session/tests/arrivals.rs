@@ -158,6 +158,26 @@ async fn a_revocation_while_it_is_saved_stands() {
 }
 
 #[tokio::test]
+async fn who_could_not_be_logged_out_again_is_so_at_the_next_try() {
+    let (here, store, clock) = setup();
+    let alice = user("alice");
+    let gate = store.hold_next(At::Save);
+    let arrival = here.arrival(login("one", &clock));
+    let mut saving = pin!(arrival.save());
+    assert!(saving.as_mut().now_or_never().is_none());
+    here.revoke(&alice).await.unwrap();
+    // The store takes it, and is away when it is to be taken back.
+    store.fail(true);
+    gate.open.add_permits(1);
+    assert!(matches!(saving.await, Err(Error::Store(_))));
+    assert!(in_store(&store).await.is_some());
+    store.fail(false);
+    assert_eq!(arrival.save_again().await.unwrap(), Arrived::Revoked);
+    assert_eq!(in_store(&store).await, None);
+    assert!(is_revoked(&here, &alice).await);
+}
+
+#[tokio::test]
 async fn what_is_taken_back_is_not_used_once_the_revocation_is_over() {
     let (here, store, clock) = setup();
     let alice = user("alice");

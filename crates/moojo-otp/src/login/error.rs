@@ -108,9 +108,9 @@ pub enum LoginError {
     },
 
     /// Moojo has logged the person in, but the session could not be put into the store, though it
-    /// was tried a few times. Keep the arrival: [`save_again`](Arrival::save_again) saves the session
-    /// later without another code, unless the user has a later one by then, or was revoked in this
-    /// process since the first try.
+    /// was tried a few times; or she was revoked meanwhile, and it could not be taken out again. Keep the
+    /// arrival: [`save_again`](Arrival::save_again) saves the session later without another code, unless
+    /// the user has a later one by then, or was revoked in this process since the first try.
     #[error("the session could not be saved")]
     NotSaved {
         /// The session on its way into the store.

@@ -8,7 +8,6 @@ use super::slot::SlotRef;
 use super::{Inner, SessionManager};
 use crate::error::Error;
 use crate::session::Session;
-use crate::shown::Chain;
 use crate::store::StoreError;
 
 /// A session that is on its way into the store; from [`SessionManager::arrival`].
@@ -73,16 +72,16 @@ impl Arrival {
     /// she was revoked. One that is revoked while it is being saved is taken out again.
     ///
     /// # Errors
-    /// As there. Dropping the future does not undo what the store has taken, and a revocation may then
-    /// have been undone.
+    /// As there, also if what was revoked could not be taken out. Dropping the future does not undo what
+    /// the store has taken. Either way a revocation may have been undone, until this is called again.
     pub async fn save(&self) -> Result<Arrived, Error> {
         let Self { manager, session, .. } = self;
         if self.is_revoked() {
-            return Ok(self.take_back().await);
+            return self.take_back().await;
         }
         let saved = manager.insert(session.clone()).await;
         if self.is_revoked() {
-            return Ok(self.take_back().await);
+            return self.take_back().await;
         }
         saved?;
         manager.clear_lease(session.user());
@@ -107,12 +106,9 @@ impl Arrival {
     }
 
     /// The store may have taken it before the revocation or after.
-    async fn take_back(&self) -> Arrived {
-        if let Err(error) = self.manager.take_back(&self.session).await {
-            let (user, error) = (self.session.user(), Chain(&error));
-            tracing::warn!(%user, %error, "a login may have been saved after a revocation");
-        }
-        Arrived::Revoked
+    async fn take_back(&self) -> Result<Arrived, Error> {
+        self.manager.take_back(&self.session).await?;
+        Ok(Arrived::Revoked)
     }
 
     /// The session that is in the store by now, if it was issued later. The breaker is not asked: this
