@@ -177,6 +177,25 @@ async fn who_could_not_be_logged_out_again_is_so_at_the_next_try() {
     assert!(is_revoked(&here, &alice).await);
 }
 
+/// As a worker does, whose request is answered by what is taken back.
+#[tokio::test]
+async fn rule_10_what_is_taken_back_goes_though_nobody_waits_for_it() {
+    let (here, store, clock) = setup();
+    let [saved, taken] = [At::Save, At::Remove].map(|at| store.hold_next(at));
+    let arrival = here.arrival(login("one", &clock));
+    let mut saving = Box::pin(arrival.save());
+    assert!(saving.as_mut().now_or_never().is_none());
+    here.revoke(&user("alice")).await.unwrap();
+    saved.open.add_permits(1);
+    assert!(saving.as_mut().now_or_never().is_none());
+    drop(saving);
+    assert!(in_store(&store).await.is_some());
+    taken.open.add_permits(1);
+    turns().await;
+    assert_eq!(in_store(&store).await, None);
+    assert!(is_revoked(&here, &user("alice")).await);
+}
+
 #[tokio::test]
 async fn what_is_taken_back_is_not_used_once_the_revocation_is_over() {
     let (here, store, clock) = setup();

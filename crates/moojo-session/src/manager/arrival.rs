@@ -3,12 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::breaker::is_outage;
+use super::load::no_answer;
 use super::slot::SlotRef;
 use super::{Inner, SessionManager};
 use crate::error::Error;
 use crate::session::Session;
+use crate::shown::Chain;
 use crate::store::StoreError;
+use crate::sync::spawn;
 
 /// A session that is on its way into the store; from [`SessionManager::arrival`].
 ///
@@ -72,8 +77,9 @@ impl Arrival {
     /// she was revoked. One that is revoked while it is being saved is taken out again.
     ///
     /// # Errors
-    /// As there, also if what was revoked could not be taken out. Dropping the future does not undo what
-    /// the store has taken. Either way a revocation may have been undone, until this is called again.
+    /// As there, also if what was revoked could not be taken out. Dropping the future while the
+    /// store saves it does not undo what that has taken. Either way a revocation may have been undone,
+    /// until this is called again.
     pub async fn save(&self) -> Result<Arrived, Error> {
         let Self { manager, session, .. } = self;
         if self.is_revoked() {
@@ -105,9 +111,21 @@ impl Arrival {
         self.slot.lock().revocations() != self.revocations
     }
 
-    /// The store may have taken it before the revocation or after.
+    /// The store may have taken it before the revocation or after. A task of its own: to save it has
+    /// answered the request for a login, and with that perhaps ended who waits here (rule 10).
     async fn take_back(&self) -> Result<Arrived, Error> {
-        self.manager.take_back(&self.session).await?;
+        let (manager, session) = (Arc::clone(&self.manager), self.session.clone());
+        let (answer, answered) = oneshot::channel();
+        spawn(async move {
+            let taken = manager.take_back(&session).await;
+            if let Err(error) = &taken {
+                let (user, error) = (session.user(), Chain(error));
+                tracing::warn!(%user, %error, "a login may have been saved after a revocation");
+            }
+            // An error says that nobody waits any more.
+            let _ = answer.send(taken);
+        });
+        answered.await.map_err(|_| no_answer())??;
         Ok(Arrived::Revoked)
     }
 

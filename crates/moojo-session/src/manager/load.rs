@@ -292,7 +292,7 @@ fn pause(attempt: u32) -> Duration {
     Duration::from_millis(1 << attempt.min(7))
 }
 
-fn no_answer() -> StoreError {
+pub(super) fn no_answer() -> StoreError {
     StoreError::unavailable("the store panicked, or the runtime is shutting down")
 }
 
